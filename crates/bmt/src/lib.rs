@@ -16,9 +16,10 @@ mod eth;
 mod keccak;
 mod tree;
 
-pub use address::{ChunkAddress, Overlay, proximity};
+pub use address::{ChunkAddress, Overlay, PROXIMITY_MAX, proximity};
 pub use chunk::{
-    CHUNK_DATA_BYTES_MAX, CHUNK_PAYLOAD_BYTES_MAX, ChunkError, ChunkKind, SPAN_BYTES, VerifiedChunk,
+    CHUNK_DATA_BYTES_MAX, CHUNK_PAYLOAD_BYTES_MAX, ChunkError, ChunkKind, SPAN_BYTES,
+    VerifiedChunk, single_owner_address,
 };
 pub use consumer::ChunkConsumer;
 pub use eth::{EthAddress, SecretKey, Signature, SignatureError};

@@ -6,17 +6,35 @@
 //! as arguments; bytes and events go out. Nothing here knows about Swarm.
 #![no_std]
 #![forbid(unsafe_code)]
+// Everything here reads bytes of strangers: no way to panic, cast or overflow by accident.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::std_instead_of_core,
+        clippy::alloc_instead_of_core
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod base58;
 pub mod connection;
 pub mod identity;
 pub mod multiaddr;
 pub mod time;
+pub mod wire;
 
 pub use connection::{Config, Connection, Error, Event, Role, StreamId, TimeoutReason};
 pub use identity::{Keypair, PeerId, PublicKey};
-pub use multiaddr::{Multiaddr, Protocol};
+pub use multiaddr::{Multiaddr, MultiaddrError, Protocol};
 pub use time::Instant;

@@ -8,11 +8,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod collect;
 pub mod join;
 pub mod mantaray;
 pub mod reference;
+mod shape;
 pub mod split;
+#[cfg(test)]
+mod testing;
 
-pub use join::{Join, JoinConfig, JoinError, Piece};
+pub use collect::Collect;
+pub use join::{FILE_BYTES_MAX, Join, JoinConfig, JoinError, Piece, TreeDefect};
 pub use reference::{Reference, ReferenceError};
-pub use split::Splitter;
+pub use split::{Splitter, split};

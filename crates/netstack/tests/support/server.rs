@@ -63,6 +63,8 @@ pub struct Server {
     /// Frames of any kind that a test wants to answer itself; returned frames are sent.
     #[allow(clippy::type_complexity, reason = "a hook of one test")]
     pub hook: Option<Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<Vec<u8>>>>>,
+    /// Whether senders mind congestion. smoltcp counts acknowledgements, not bytes, and so starts slowly.
+    pub congestion: bool,
     /// Frames seen, by any hook or not.
     pub frames: u64,
 }
@@ -86,6 +88,7 @@ impl Server {
             listeners: Vec::new(),
             dhcp: Some(DhcpServer::new(SERVER, SERVER_MAC)),
             hook: None,
+            congestion: true,
             frames: 0,
         }
     }
@@ -100,7 +103,11 @@ impl Server {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.listen(port).expect("a free port");
         socket.set_nagle_enabled(false);
-        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        socket.set_congestion_control(if self.congestion {
+            tcp::CongestionControl::Reno
+        } else {
+            tcp::CongestionControl::None
+        });
         let handle = self.sockets.add(socket);
         self.listeners.push(Listener {
             port,

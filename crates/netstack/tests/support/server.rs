@@ -63,8 +63,6 @@ pub struct Server {
     /// Frames of any kind that a test wants to answer itself; returned frames are sent.
     #[allow(clippy::type_complexity, reason = "a hook of one test")]
     pub hook: Option<Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<Vec<u8>>>>>,
-    /// Whether senders mind congestion. smoltcp counts acknowledgements, not bytes, and so starts slowly.
-    pub congestion: bool,
     /// Frames seen, by any hook or not.
     pub frames: u64,
 }
@@ -88,7 +86,6 @@ impl Server {
             listeners: Vec::new(),
             dhcp: Some(DhcpServer::new(SERVER, SERVER_MAC)),
             hook: None,
-            congestion: true,
             frames: 0,
         }
     }
@@ -103,11 +100,7 @@ impl Server {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.listen(port).expect("a free port");
         socket.set_nagle_enabled(false);
-        socket.set_congestion_control(if self.congestion {
-            tcp::CongestionControl::Reno
-        } else {
-            tcp::CongestionControl::None
-        });
+        socket.set_congestion_control(tcp::CongestionControl::Reno);
         let handle = self.sockets.add(socket);
         self.listeners.push(Listener {
             port,

@@ -1,1 +1,0 @@
-//! Interoperation with rust-libp2p.

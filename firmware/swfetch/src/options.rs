@@ -87,7 +87,7 @@ fn is_program_name(word: &str) -> bool {
 
 /// Decodes load options: UTF-16LE text; anything else (firmware puts binary data there too) counts as none.
 pub fn text_of_load_options(bytes: &[u8]) -> Option<String> {
-    if bytes.is_empty() || bytes.len() > 2 * OPTIONS_BYTES_MAX || bytes.len() % 2 != 0 {
+    if bytes.is_empty() || bytes.len() > 2 * OPTIONS_BYTES_MAX || !bytes.len().is_multiple_of(2) {
         return None;
     }
     let units = bytes

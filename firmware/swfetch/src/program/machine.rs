@@ -4,7 +4,6 @@ use crate::efi::console::Console;
 use crate::efi::volume::{self, Origin, ReadError};
 use crate::efi::{entropy, variables, watchdog};
 use alloc::format;
-use alloc::string::String;
 use p2p::Instant;
 use release::config::{BootConfig, CONFIG_PATH};
 use swfetch::AGENT;
@@ -104,10 +103,7 @@ impl Machine {
     pub(crate) fn read_options(&mut self) -> Result<Options, Failure> {
         let text = match &self.origin.load_options {
             Some(text) => text.clone(),
-            None => match volume::read_text(OPTIONS_PATH) {
-                Ok(text) => text,
-                Err(_) => String::new(),
-            },
+            None => volume::read_text(OPTIONS_PATH).unwrap_or_default(),
         };
         Options::parse(&text).map_err(|error| {
             Failure::new(

@@ -31,7 +31,7 @@ pub(crate) struct Unattended {
 
 /// Shows and remembers a failure.
 pub(crate) fn show(machine: &mut Machine, failure: &Failure) {
-    machine.console.line("");
+    machine.console.line("\n");
     machine.console.line(&format!("{failure}"));
     variables::remember_failure(failure);
     machine.save_log();

@@ -22,12 +22,26 @@
 //! evenly over the address space, every chunk is put on the [`DevnetConfig::replication`] storers closest to it, and nowhere else.
 //! Up to 15 storers are all connected to each other; larger networks get a few neighbours per bin, so that a request at a far
 //! storer is really forwarded, hop by hop, as in the public network.
+mod plan;
+
+pub use crate::counters::Counters;
+
+use crate::identity::{Identity, IdentityError, KeyKind, Prefix};
+use crate::node::{Contact, Limits, Node, NodeConfig, NodeMemory, hex, lock};
+use crate::store::{ChunkStore, DiskStore, MemoryStore, StoreError, WhenFull};
+use crate::tar::{TarError, TarReader};
 use crate::{Fault, Generation, Profile};
-use bmt::VerifiedChunk;
+use bmt::{VerifiedChunk, keccak256};
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 /// Where chunks come from.
 #[derive(Debug)]
@@ -93,33 +107,6 @@ impl Default for DevnetConfig {
     }
 }
 
-/// What a node has done since it was made; restarts do not reset it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counters {
-    /// Handshakes that succeeded, in both directions.
-    pub handshakes: u64,
-    /// Retrieval requests received.
-    pub requests: u64,
-    /// Chunks delivered, from the own store or forwarded.
-    pub chunks_served: u64,
-    /// Of these, chunks fetched from a closer storer for the occasion.
-    pub chunks_forwarded: u64,
-    /// Requests answered with an error.
-    pub not_found: u64,
-    /// Settlements accepted from peers.
-    pub settlements: u64,
-    /// Settlements refused (same second).
-    pub settlements_refused: u64,
-    /// Units accepted in settlements.
-    pub units_settled: u64,
-    /// Peers disconnected because their debt reached the limit.
-    pub disconnects_for_debt: u64,
-    /// Peers put on the blocklist, for whatever reason.
-    pub blocklistings: u64,
-    /// Hive records sent.
-    pub peers_announced: u64,
-}
-
 /// One node, as it is described to others.
 #[derive(Clone, Debug, Serialize)]
 pub struct NodeInfo {
@@ -159,7 +146,8 @@ pub struct Description {
 impl Description {
     /// Returns the JSON text, indented.
     pub fn to_json(&self) -> String {
-        todo!()
+        // Numbers and strings only: this cannot fail.
+        serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 
@@ -177,8 +165,43 @@ pub enum DevnetError {
         /// Highest index.
         last: usize,
     },
-    /// The storers did not find each other in time.
-    #[error("the storers were not connected after {seconds} s: {connected} of {wanted} links")]
+    /// A node does not start: most often its port is taken.
+    #[error("node {index} does not start on {listen}: {source}")]
+    Start {
+        /// The node.
+        index: usize,
+        /// Address it was to listen on.
+        listen: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The runtime cannot be made.
+    #[error("cannot start threads: {0}")]
+    Runtime(io::Error),
+    /// A chunk archive cannot be opened.
+    #[error("{path}: {source}")]
+    Open {
+        /// The archive.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A chunk archive cannot be read.
+    #[error("{path}: {source}")]
+    Tar {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// A chunk cannot be stored.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// No identity could be made.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    /// The nodes did not connect to each other in time.
+    #[error("not connected after {seconds} s: {connected} of {wanted} links")]
     Timeout {
         /// Seconds waited.
         seconds: u64,
@@ -189,9 +212,39 @@ pub enum DevnetError {
     },
 }
 
+/// Storers in one network at most.
+const STORERS_MAX: usize = 1000;
+/// Chunks one node may keep, in bytes.
+const STORE_BYTES_MAX: u64 = 64 << 30;
+/// How long nodes may take to connect to each other.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+/// How long a port may stay taken after the node that had it was stopped.
+const REBIND_WITHIN: Duration = Duration::from_secs(5);
+
 /// A running network. Dropping it stops everything.
-#[derive(Debug)]
-pub struct Devnet {}
+pub struct Devnet {
+    runtime: Option<Runtime>,
+    slots: Vec<Slot>,
+    network_id: u64,
+    profile: Profile,
+    generation: Generation,
+}
+
+/// One node: what it is started from, and its present run.
+struct Slot {
+    config: Mutex<NodeConfig>,
+    /// Nodes it has a link to, whoever dials.
+    links: BTreeSet<usize>,
+    node: Mutex<Option<Node>>,
+    /// As last started: announced and real address.
+    addresses: Mutex<(String, String)>,
+}
+
+impl std::fmt::Debug for Devnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Devnet({} nodes, {})", self.slots.len(), self.bootnode())
+    }
+}
 
 impl Devnet {
     /// Starts the network and returns when every storer is connected to its neighbours and to the boot node.
@@ -199,67 +252,385 @@ impl Devnet {
     /// # Errors
     /// A socket that cannot be bound, chunks that cannot be read, a node that does not come up within 30 s.
     pub fn start(config: DevnetConfig) -> Result<Self, DevnetError> {
-        let _ = config;
-        todo!()
+        check(&config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+            .thread_name("devnet")
+            .enable_all()
+            .build()
+            .map_err(DevnetError::Runtime)?;
+        let mut devnet = Self {
+            runtime: Some(runtime),
+            slots: Vec::new(),
+            network_id: config.network_id,
+            profile: config.profile,
+            generation: config.generation,
+        };
+        let configs = node_configs(&config)?;
+        load(&config, &configs)?;
+        let overlays: Vec<_> = configs.iter().map(|c| c.identity.overlay()).collect();
+        let per_bin =
+            config
+                .neighbours_per_bin
+                .unwrap_or(if config.storers < 16 { usize::MAX } else { 3 });
+        let links = plan::links(&overlays, per_bin);
+        devnet.slots = configs
+            .into_iter()
+            .zip(links)
+            .map(|(config, links)| Slot {
+                config: Mutex::new(config),
+                links,
+                node: Mutex::new(None),
+                addresses: Mutex::default(),
+            })
+            .collect();
+        devnet.first_start()?;
+        Ok(devnet)
+    }
+
+    /// Starts all nodes, then, when every port is known, tells each whom to dial.
+    fn first_start(&self) -> Result<(), DevnetError> {
+        for index in 0..self.slots.len() {
+            self.launch(index)?;
+        }
+        for (index, slot) in self.slots.iter().enumerate() {
+            // Of two neighbours the one with the higher index dials; the boot node (0) dials nobody.
+            let contacts: Vec<Contact> = slot
+                .links
+                .range(..index)
+                .map(|to| Contact {
+                    address: lock(&self.slots[*to].addresses).1.clone(),
+                    boot: *to == 0,
+                })
+                .collect();
+            if let Some(node) = &*lock(&slot.node) {
+                node.add_contacts(&contacts)
+                    .map_err(|source| self.start_error(index, source))?;
+            }
+            lock(&slot.config).contacts = contacts;
+        }
+        self.wait_for_links()
+    }
+
+    /// Starts one node without waiting for its links.
+    fn launch(&self, index: usize) -> Result<(), DevnetError> {
+        let slot = &self.slots[index];
+        if lock(&slot.node).is_some() {
+            return Ok(());
+        }
+        let config = lock(&slot.config).clone();
+        let deadline = Instant::now() + REBIND_WITHIN;
+        let node = loop {
+            match self.block_on(Node::start(config.clone())) {
+                Ok(node) => break node,
+                Err(source) => {
+                    let taken = source.to_string().contains("in use")
+                        || source.kind() == io::ErrorKind::AddrInUse;
+                    if !taken || config.listen.port() == 0 || Instant::now() > deadline {
+                        return Err(self.start_error(index, source));
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        };
+        lock(&slot.config).listen.set_port(node.port());
+        *lock(&slot.addresses) = (node.underlay(), node.listen());
+        *lock(&slot.node) = Some(node);
+        Ok(())
+    }
+
+    fn start_error(&self, index: usize, source: io::Error) -> DevnetError {
+        DevnetError::Start {
+            index,
+            listen: lock(&self.slots[index].config).listen,
+            source,
+        }
+    }
+
+    /// Runs a future on the network's runtime, from whatever thread.
+    fn block_on<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let stopped = || io::Error::other("the network was stopped");
+        let runtime = self.runtime.as_ref().ok_or_else(stopped)?;
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let _ = send.send(future.await);
+        });
+        receive.recv().map_err(|_| stopped())?
+    }
+
+    /// Waits until every link between running nodes exists.
+    fn wait_for_links(&self) -> Result<(), DevnetError> {
+        let deadline = Instant::now() + CONNECT_WITHIN;
+        loop {
+            let (connected, wanted) = self.count_links();
+            if connected == wanted {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(DevnetError::Timeout {
+                    seconds: CONNECT_WITHIN.as_secs(),
+                    connected,
+                    wanted,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Links that exist, seen from both ends, and links there should be.
+    fn count_links(&self) -> (usize, usize) {
+        let state: Vec<_> = self
+            .slots
+            .iter()
+            .map(|slot| {
+                let node = lock(&slot.node);
+                let node = node.as_ref()?;
+                let connected: BTreeSet<_> = node.connected().into_iter().collect();
+                Some((node.overlay(), connected))
+            })
+            .collect();
+        let (mut connected, mut wanted) = (0, 0);
+        for (slot, own) in self.slots.iter().zip(&state) {
+            let Some((_, own)) = own else {
+                continue;
+            };
+            for other in &slot.links {
+                if let Some((overlay, _)) = &state[*other] {
+                    wanted += 1;
+                    connected += usize::from(own.contains(overlay));
+                }
+            }
+        }
+        (connected, wanted)
+    }
+
+    fn slot(&self, index: usize) -> Result<&Slot, DevnetError> {
+        self.slots.get(index).ok_or(DevnetError::NoSuchNode {
+            index,
+            last: self.slots.len() - 1,
+        })
     }
 
     /// Multiaddr of the boot node, with `/p2p/` suffix, as announced.
     pub fn bootnode(&self) -> String {
-        todo!()
+        self.slots
+            .first()
+            .map(|slot| lock(&slot.addresses).0.clone())
+            .unwrap_or_default()
     }
 
     /// Describes all nodes, boot node first.
     pub fn nodes(&self) -> Vec<NodeInfo> {
-        todo!()
+        self.slots
+            .iter()
+            .enumerate()
+            .map(|(index, slot)| {
+                let config = lock(&slot.config).clone();
+                let node = lock(&slot.node);
+                let (underlay, listen) = lock(&slot.addresses).clone();
+                NodeInfo {
+                    index,
+                    kind: if index == 0 { "boot" } else { "storer" },
+                    overlay: hex(&config.identity.overlay().0),
+                    underlay,
+                    listen,
+                    chunks: config.store.len(),
+                    connected: node.as_ref().map_or(0, |node| node.connected().len()),
+                    running: node.is_some(),
+                }
+            })
+            .collect()
     }
 
     /// Describes the network.
     pub fn describe(&self) -> Description {
-        todo!()
+        Description {
+            network_id: self.network_id,
+            profile: self.profile.name(),
+            generation: self.generation.name(),
+            bootnode: self.bootnode(),
+            nodes: self.nodes(),
+        }
     }
 
     /// What node `index` has done so far (zeros for an index that does not exist).
     pub fn counters(&self, index: usize) -> Counters {
-        let _ = index;
-        todo!()
+        self.slots
+            .get(index)
+            .map(|slot| lock(&slot.config).memory.counters())
+            .unwrap_or_default()
     }
 
     /// The sum over all nodes.
     pub fn totals(&self) -> Counters {
-        todo!()
+        (0..self.slots.len()).fold(Counters::default(), |sum, index| {
+            sum.plus(self.counters(index))
+        })
     }
 
     /// Stops one node: its connections break, its port is closed. Does nothing when it is stopped already.
     pub fn stop(&self, index: usize) -> Result<(), DevnetError> {
-        let _ = index;
-        todo!()
+        *lock(&self.slot(index)?.node) = None;
+        Ok(())
     }
 
     /// Starts a stopped node again with the same identity, port and chunks, and waits until it is connected.
     pub fn start_node(&self, index: usize) -> Result<(), DevnetError> {
-        let _ = index;
-        todo!()
+        self.slot(index)?;
+        self.launch(index)?;
+        self.wait_for_links()
     }
 
     /// Stops and starts one node.
     pub fn restart(&self, index: usize) -> Result<(), DevnetError> {
-        let _ = index;
-        todo!()
+        self.stop(index)?;
+        self.start_node(index)
     }
 
     /// Stops all nodes.
     pub fn stop_all(&self) {
-        todo!()
+        for slot in &self.slots {
+            *lock(&slot.node) = None;
+        }
     }
 
-    /// Starts all stopped nodes.
+    /// Starts all stopped nodes and waits until they are connected.
     pub fn start_all(&self) -> Result<(), DevnetError> {
-        todo!()
+        for index in 0..self.slots.len() {
+            self.launch(index)?;
+        }
+        self.wait_for_links()
     }
 
     /// Replaces the faults of a node from its next stream on; an empty list makes it honest.
     pub fn set_faults(&self, index: usize, faults: Vec<Fault>) -> Result<(), DevnetError> {
-        let _ = (index, faults);
-        todo!()
+        let slot = self.slot(index)?;
+        if let Some(node) = &*lock(&slot.node) {
+            node.set_faults(faults.clone());
+        }
+        lock(&slot.config).faults = faults;
+        Ok(())
     }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        self.stop_all();
+        if let Some(runtime) = self.runtime.take() {
+            // Not the blocking shutdown: a network may be dropped inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn check(config: &DevnetConfig) -> Result<(), DevnetError> {
+    if !(1..=STORERS_MAX).contains(&config.storers) {
+        return Err(DevnetError::Config("storers must be 1 to 1000"));
+    }
+    if config.replication == 0 {
+        return Err(DevnetError::Config("replication must be at least 1"));
+    }
+    if config.neighbours_per_bin == Some(0) {
+        return Err(DevnetError::Config("neighbours_per_bin must be at least 1"));
+    }
+    if config.base_port != 0 && usize::from(config.base_port) + config.storers > 65535 {
+        return Err(DevnetError::Config(
+            "base_port is too high for so many nodes",
+        ));
+    }
+    if config.faults.keys().any(|index| *index > config.storers) {
+        return Err(DevnetError::Config(
+            "a fault names a node that does not exist",
+        ));
+    }
+    Ok(())
+}
+
+fn node_configs(config: &DevnetConfig) -> Result<Vec<NodeConfig>, DevnetError> {
+    let fellows = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut out = Vec::new();
+    for index in 0..=config.storers {
+        let seed = keccak256(
+            &[
+                &b"deboot devnet"[..],
+                &config.seed.to_be_bytes(),
+                &index.to_be_bytes(),
+            ]
+            .concat(),
+        );
+        let prefix = if index == 0 {
+            Prefix::default()
+        } else {
+            plan::prefix(index - 1, config.storers)
+        };
+        let identity = Identity::derive(&seed, KeyKind::P256, config.network_id, prefix)?;
+        lock(&fellows).insert(identity.overlay());
+        let port = match config.base_port {
+            0 => 0,
+            base => base + index as u16,
+        };
+        out.push(NodeConfig {
+            identity,
+            generation: config.generation,
+            profile: config.profile,
+            listen: SocketAddr::new(config.listen_ip, port),
+            announce_host: config.announce_host,
+            store: store(config, index)?,
+            contacts: Vec::new(),
+            neighbours_per_bin: 0,
+            fellows: fellows.clone(),
+            cache_forwarded: config.cache_forwarded,
+            faults: config.faults.get(&index).cloned().unwrap_or_default(),
+            limits: Limits::default(),
+            memory: Arc::new(NodeMemory::default()),
+        });
+    }
+    Ok(out)
+}
+
+fn store(config: &DevnetConfig, index: usize) -> Result<Arc<dyn ChunkStore>, DevnetError> {
+    Ok(match &config.data_dir {
+        None => Arc::new(MemoryStore::new(STORE_BYTES_MAX)),
+        Some(dir) => {
+            let dir = dir.join(format!("node{index}"));
+            let store = DiskStore::open(&dir, STORE_BYTES_MAX, WhenFull::Refuse);
+            Arc::new(store.map_err(StoreError::from)?)
+        }
+    })
+}
+
+/// Puts every chunk on the storers closest to it.
+fn load(config: &DevnetConfig, nodes: &[NodeConfig]) -> Result<(), DevnetError> {
+    let storers: Vec<_> = nodes[1..]
+        .iter()
+        .map(|node| (node.identity.overlay(), &node.store))
+        .collect();
+    let place = |chunk: &VerifiedChunk| -> Result<(), DevnetError> {
+        for holder in plan::closest(&storers, &chunk.address(), config.replication) {
+            holder.put(chunk.clone())?;
+        }
+        Ok(())
+    };
+    for source in &config.chunks {
+        match source {
+            ChunkSource::Chunks(chunks) => chunks.iter().try_for_each(place)?,
+            ChunkSource::Tar(path) => {
+                let file = File::open(path).map_err(|source| DevnetError::Open {
+                    path: path.clone(),
+                    source,
+                })?;
+                for entry in TarReader::new(io::BufReader::new(file)) {
+                    let entry = entry.map_err(|source| DevnetError::Tar {
+                        path: path.clone(),
+                        source,
+                    })?;
+                    place(&entry.chunk)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }

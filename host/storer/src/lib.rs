@@ -5,11 +5,23 @@
 //! signatures and chunk validity are shared (`crates/bmt`).
 //!
 //! Architecture invariant: nothing in this crate depends on `p2p`, `swarm` or `client`, and no type of rust-libp2p appears in
-//! the API of [`devnet`].
+//! its API.
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 pub mod config;
+mod counters;
 pub mod devnet;
+mod frame;
+pub mod identity;
+mod net;
+pub mod node;
+mod record;
+pub mod store;
 pub mod tar;
+#[cfg(test)]
+mod testing;
+mod wire;
 
 pub use config::{Fault, Generation, Profile};
+pub use counters::Counters;

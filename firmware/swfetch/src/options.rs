@@ -1,0 +1,150 @@
+//! Options for one start of the loader: the image's load options, or the file `EFI/deboot/options`.
+//!
+//! Words separated by white space. A boot manager or the UEFI shell may put the program's own name first; that word is skipped.
+use alloc::string::String;
+use content::Reference;
+
+/// The file read when the load options are empty; at most 4 KiB.
+pub const OPTIONS_PATH: &str = "EFI/deboot/options";
+/// Largest options text, bytes.
+pub const OPTIONS_BYTES_MAX: usize = 4096;
+
+/// What this start is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Fetch a release and start it.
+    #[default]
+    Boot,
+    /// `fetch`: fetch the plain file that the reference names, discard the verified bytes, print the rate.
+    Fetch,
+    /// `selftest`: measure hashing and decryption in this machine; touches no network.
+    Selftest,
+}
+
+/// Parsed options.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What to do.
+    pub mode: Mode,
+    /// `reference=<hex>`: replaces the reference of `deboot.toml`.
+    pub reference: Option<Reference>,
+    /// `poweroff`: switch the machine off when a fetch, a self-test or a failed boot ends, and ask nothing.
+    pub poweroff: bool,
+}
+
+/// Why options are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A word that is no option.
+    #[error(
+        "unknown option `{0}`: known are fetch, selftest, poweroff, reference=<64 or 128 hex digits>"
+    )]
+    Unknown(String),
+    /// A reference that is none.
+    #[error("option reference=: {0}")]
+    Reference(content::ReferenceError),
+    /// More than [`OPTIONS_BYTES_MAX`].
+    #[error("options are longer than 4096 bytes")]
+    Length,
+}
+
+impl Options {
+    /// Parses options text.
+    ///
+    /// # Errors
+    ///
+    /// Refuses unknown words, so that a misspelt `reference=` never boots something else.
+    pub fn parse(text: &str) -> Result<Self, OptionsError> {
+        if text.len() > OPTIONS_BYTES_MAX {
+            return Err(OptionsError::Length);
+        }
+        let mut options = Self::default();
+        let words = text.split(|c: char| c.is_whitespace() || c == '\0');
+        for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
+            match word {
+                "fetch" => options.mode = Mode::Fetch,
+                "selftest" => options.mode = Mode::Selftest,
+                "boot" => options.mode = Mode::Boot,
+                "poweroff" => options.poweroff = true,
+                _ => match word.strip_prefix("reference=") {
+                    Some(hex) => {
+                        options.reference = Some(hex.parse().map_err(OptionsError::Reference)?);
+                    }
+                    None if index == 0 && is_program_name(word) => {}
+                    None => return Err(OptionsError::Unknown(word.chars().take(64).collect())),
+                },
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn is_program_name(word: &str) -> bool {
+    let end = word.len().saturating_sub(4);
+    word.get(end..)
+        .is_some_and(|suffix| suffix.eq_ignore_ascii_case(".efi"))
+}
+
+/// Decodes load options: UTF-16LE text; anything else (firmware puts binary data there too) counts as none.
+pub fn text_of_load_options(bytes: &[u8]) -> Option<String> {
+    if bytes.is_empty() || bytes.len() > 2 * OPTIONS_BYTES_MAX || !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let units = bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .take_while(|unit| *unit != 0);
+    let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    text.chars()
+        .all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace())
+        .then_some(text)
+        .filter(|text| !text.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn empty_options_boot() {
+        assert_eq!(Options::parse(""), Ok(Options::default()));
+        assert_eq!(Options::parse("FS0:\\SWFETCH.EFI"), Ok(Options::default()));
+    }
+
+    #[test]
+    fn words_set_mode_and_poweroff() {
+        let options = Options::parse("swfetch.efi fetch\r\npoweroff\n").unwrap();
+        assert_eq!(options.mode, Mode::Fetch);
+        assert!(options.poweroff);
+    }
+
+    #[test]
+    fn a_misspelt_word_is_refused() {
+        assert_eq!(
+            Options::parse("referense=00"),
+            Err(OptionsError::Unknown("referense=00".into()))
+        );
+        assert!(Options::parse("fetch a.efi").is_err());
+        assert_eq!(
+            Options::parse(&"fetch ".repeat(1000)),
+            Err(OptionsError::Length)
+        );
+    }
+
+    #[test]
+    fn binary_load_options_count_as_none() {
+        assert_eq!(text_of_load_options(&[]), None);
+        assert_eq!(text_of_load_options(&[1, 2, 3]), None);
+        assert_eq!(text_of_load_options(&[0x34, 0xd8, 1, 0]), None);
+        assert_eq!(text_of_load_options(&utf16("\0\0")), None);
+        assert_eq!(
+            text_of_load_options(&utf16("fetch poweroff\0")).as_deref(),
+            Some("fetch poweroff")
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The program: one attempt after the other until Linux runs or the machine goes back to firmware. Sequential code, no callbacks.
+mod attempt;
+mod machine;
+mod network;
+mod prompt;
+mod pump;
+mod selftest;
+mod trouble;
+
+use crate::efi::{clock, heap, watchdog};
+use alloc::format;
+use core::time::Duration;
+use machine::Machine;
+use prompt::{Choice, Unattended};
+use release::config::BootConfig;
+use swfetch::failure::Failure;
+use swfetch::handover::Mark;
+use swfetch::options::{Mode, Options};
+use uefi::runtime::{self, ResetType};
+use uefi::{Status, cstr16, entry, system};
+
+#[entry]
+fn main() -> Status {
+    let start = clock::ticks();
+    watchdog::disable();
+    let Some(mut machine) = Machine::new(start) else {
+        // No clock, no deadline, no boot; the consoles need no clock for this one line.
+        let _ = system::with_stdout(|output| {
+            output.output_string(cstr16!(
+                "*** DB0103 the processor's time counter cannot be calibrated\r\n    next:  report the machine's model\r\n"
+            ))
+        });
+        return Status::DEVICE_ERROR;
+    };
+    run(&mut machine)
+}
+
+/// Attempts until somebody or the configuration says that it is enough. A successful boot does not come back.
+fn run(machine: &mut Machine) -> Status {
+    let mut attempts = 0u32;
+    loop {
+        attempts = attempts.saturating_add(1);
+        let (failure, unattended, poweroff) = match prepare(machine) {
+            Ok((options, config)) => {
+                let unattended = Unattended {
+                    retry_after: config.as_ref().map_or(Duration::ZERO, |c| c.retry_after),
+                    retries_left: config
+                        .as_ref()
+                        .map_or(0, |c| c.retries_max.saturating_sub(attempts - 1)),
+                };
+                let poweroff = options.poweroff;
+                match work(machine, &options, config.as_ref()) {
+                    Ok(()) => return finish(machine, poweroff),
+                    Err(failure) => (failure, unattended, poweroff),
+                }
+            }
+            Err(failure) => {
+                let never = Unattended {
+                    retry_after: Duration::ZERO,
+                    retries_left: 0,
+                };
+                (failure, never, false)
+            }
+        };
+        prompt::show(machine, &failure);
+        if poweroff {
+            power_off(Status::ABORTED);
+        }
+        match prompt::ask(machine, unattended) {
+            Choice::Retry => machine.timings.restart(),
+            Choice::Firmware => {
+                machine.console.line("returning to firmware");
+                return Status::LOAD_ERROR;
+            }
+        }
+        machine
+            .console
+            .line(&format!("attempt {}", attempts.saturating_add(1)));
+    }
+}
+
+/// Options and, unless the self-test needs none, configuration.
+fn prepare(machine: &mut Machine) -> Result<(Options, Option<BootConfig>), Failure> {
+    let options = machine.read_options()?;
+    if options.mode == Mode::Selftest {
+        return Ok((options, None));
+    }
+    let config = attempt::with_reference(machine.read_config()?, options.reference);
+    machine.mark(Mark::Config);
+    Ok((options, Some(config)))
+}
+
+fn work(
+    machine: &mut Machine,
+    options: &Options,
+    config: Option<&BootConfig>,
+) -> Result<(), Failure> {
+    match (options.mode, config) {
+        (Mode::Boot, Some(config)) => Err(attempt::boot(machine, config)),
+        (Mode::Fetch, Some(config)) => {
+            let (bytes, ms, fetched) = attempt::fetch_only(machine, config)?;
+            let rate = (bytes / 1024)
+                .saturating_mul(1000)
+                .checked_div(ms)
+                .unwrap_or(0);
+            let text = format!(
+                "FETCH bytes={bytes} ms={ms} kib_s={rate} chunks={} peers={}",
+                fetched.chunks, fetched.peers
+            );
+            machine.console.line(&text);
+            Ok(())
+        }
+        (Mode::Selftest, _) | (_, None) => {
+            selftest::run(machine);
+            Ok(())
+        }
+    }
+}
+
+/// The end of a run that starts no kernel.
+fn finish(machine: &mut Machine, poweroff: bool) -> Status {
+    let usage = heap::usage();
+    machine
+        .console
+        .line(&format!("MEMORY peak_bytes={}", usage.peak_bytes));
+    machine.save_log();
+    if poweroff {
+        power_off(Status::SUCCESS);
+    }
+    Status::SUCCESS
+}
+
+fn power_off(status: Status) -> ! {
+    runtime::reset(ResetType::SHUTDOWN, status, None)
+}

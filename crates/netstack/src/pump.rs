@@ -182,6 +182,20 @@ impl Pump {
         moved
     }
 
+    /// Looks names up and tells the node what was found. Returns whether anything moved.
+    pub(crate) fn resolve<N: Streams>(&mut self, net: &mut Net<'_>, node: &mut N) -> bool {
+        let (interface, sockets) = (&mut *net.interface, &mut *net.sockets);
+        let mut moved = net
+            .dns
+            .poll(net.now, interface, sockets, net.neighbours, net.route);
+        while let Some((id, answer)) = net.dns.poll_answer() {
+            node.handle_dns(net.now, id, answer);
+            self.command(net, node);
+            moved = true;
+        }
+        moved
+    }
+
     /// Fails dials through a neighbour that does not answer. Returns whether there were any.
     pub(crate) fn handle_silent_neighbour<N: Streams>(
         &mut self,

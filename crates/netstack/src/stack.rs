@@ -166,15 +166,11 @@ impl<D: Device> Stack<D> {
             moved |= pump.handle_unreachable(&mut net, node, to, local_port);
         }
         moved |= pump.receive(&mut net, node);
-        net.dns.poll(now, net.interface, net.sockets, net.route);
-        while let Some((id, answer)) = net.dns.poll_answer() {
-            node.handle_dns(now, id, answer);
-            moved = true;
-        }
         if node.poll_timeout().is_some_and(|at| at <= now) {
             node.handle_timeout(now);
         }
         moved |= pump.command(&mut net, node);
+        moved |= pump.resolve(&mut net, node);
         moved |= pump.transmit(&mut net, node);
         moved |= pump.retire(&mut net);
         self.node_at = node.poll_timeout();

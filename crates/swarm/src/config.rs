@@ -17,39 +17,53 @@ pub enum Generation {
 }
 
 /// Settings of the node. Every field has a documented default in [`Config::new`].
+///
+/// Memory: about `known_peers_max` × 0.4 KiB (2.4 KiB for records as large as they may be) for the book of peers,
+/// `requests_max` × (0.3 KiB + 4.3 KiB for a chunk that nobody has taken yet), and per connection what `p2p` buffers.
 #[derive(Clone)]
 pub struct Config {
     /// 1 is the main network, 10 the test network.
     pub network_id: u64,
-    /// Protocol generation.
+    /// Protocol generation. Default: both.
     pub generation: Generation,
     /// Where to start: `/ip4/../tcp/../p2p/..`, `/dns4/..`, `/dnsaddr/..`.
     pub bootnodes: Vec<Multiaddr>,
     /// 32 random bytes: libp2p identity, Swarm key and every later random choice derive from it.
     pub seed: [u8; 32],
-    /// Wall time in Unix seconds (only the order of magnitude matters to a light client).
+    /// Wall time in Unix seconds. Mixed into the seed, so that a machine whose random bytes repeat still gets a new identity at
+    /// each start; nothing on the wire depends on it, so a wrong clock does no harm.
     pub wall_time_s: u64,
-    /// agentVersion told to peers.
+    /// agentVersion told to peers. Default `deboot/<version>`.
     pub agent_version: String,
-    /// Connections at once, dials included.
+    /// Connections at once, dials included. Default 48.
     pub connections_max: usize,
-    /// Dials at once.
+    /// Dials and handshakes at once. Default 16.
     pub dials_max: usize,
-    /// Peers remembered from hive.
+    /// Peers remembered from hive. One sender may fill at most a quarter. Default 1024.
     pub known_peers_max: usize,
-    /// TCP connect, then security and Swarm handshake, each.
+    /// Peers to be connected to in any case; more are dialled only while credit or chunks are short. Default 8.
+    pub peers_min: usize,
+    /// TCP connect. Default 5 s.
     pub dial_timeout: Duration,
-    /// See `dial_timeout`.
+    /// Security and Swarm handshake together; bee may need 10 s before it even looks at us. Default 25 s.
     pub handshake_timeout: Duration,
-    /// One attempt for one chunk at one peer.
+    /// One attempt for one chunk at one peer, bee's own limit. Default 30 s.
     pub attempt_timeout: Duration,
-    /// Silence after which a second peer is asked for the same chunk.
+    /// Silence after which a second peer is asked for the same chunk; less for peers that usually answer faster. Default 1 s.
     pub hedge_after: Duration,
-    /// Time after which a chunk that nobody delivered is given up.
+    /// Attempts for one chunk at once. Default 4.
+    pub attempts_parallel_max: usize,
+    /// Time from the first attempt for a chunk to giving it up; also the time without any peer to ask after which every open
+    /// request fails. The clock runs while the network is away: a caller that wants to wait longer requests again. Default 60 s.
     pub chunk_timeout: Duration,
-    /// Chunks requested by the caller and not yet answered.
+    /// Peers that must say "not found" in one round of asking. Default 8 (or all there are).
+    pub not_found_peers: usize,
+    /// No chunk is called "not found" earlier than this after its first attempt. Default 5 s.
+    pub not_found_after: Duration,
+    /// Failed attempts after which a chunk is given up, as in bee. Default 32.
+    pub chunk_errors_max: u32,
+    /// Chunks requested by the caller and not yet answered. Default 1024.
     pub requests_max: usize,
-    // The owner of this crate adds what is missing.
 }
 
 impl Config {
@@ -70,11 +84,16 @@ impl Config {
             connections_max: 48,
             dials_max: 16,
             known_peers_max: 1024,
+            peers_min: 8,
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(25),
             attempt_timeout: Duration::from_secs(30),
             hedge_after: Duration::from_secs(1),
+            attempts_parallel_max: 4,
             chunk_timeout: Duration::from_secs(60),
+            not_found_peers: 8,
+            not_found_after: Duration::from_secs(5),
+            chunk_errors_max: 32,
             requests_max: 1024,
         }
     }

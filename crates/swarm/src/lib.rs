@@ -5,16 +5,44 @@
 //! and the time; facts leave as [`Event`]s.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::as_conversions,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::std_instead_of_core,
+        clippy::alloc_instead_of_core
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
+mod book;
+mod bootstrap;
 pub mod config;
+mod error;
+pub mod messages;
 pub mod node;
+mod requests;
+mod rng;
+mod session;
+mod table;
+mod timers;
+mod types;
+mod window;
 
 pub use config::{Config, Generation};
-pub use node::{
-    ChunkFailure, Command, ConnId, DialError, DnsAnswer, DnsQuery, DnsQueryId, DropReason, Event,
-    Node, NodeTimeout, PeerInfo, Stats,
+pub use error::{ChunkFailure, DialError, DropReason};
+pub use node::Node;
+pub use types::{
+    BootstrapStage, Command, ConnId, DnsAnswer, DnsQuery, DnsQueryId, Event, NodeTimeout, PeerInfo,
+    Stats,
 };

@@ -1,307 +1,447 @@
 //! The client node.
+//!
+//! A chunk's way in: `handle_received` -> [`session`](crate::session) (libp2p, streams, messages) -> `results` (verify, account)
+//! -> `poll_event`. A request's way out: `request` -> `dispatch` (which peer?) -> `session` -> `poll_transmit`.
+mod connections;
+mod dial;
+mod dispatch;
+mod peer;
+mod results;
+#[cfg(test)]
+mod tests;
+
 use crate::Config;
-use alloc::string::String;
+use crate::book::Book;
+use crate::bootstrap::{Bootstrap, Step};
+use crate::error::{ChunkFailure, DialError, DropReason};
+use crate::requests::Requests;
+use crate::rng::Rng;
+use crate::session::{Local, Session, SessionEvent};
+use crate::table::OverlayTable;
+use crate::timers::Timers;
+use crate::types::{
+    BootstrapStage, Command, ConnId, DnsAnswer, DnsQueryId, Event, NodeTimeout, PeerInfo, Stats,
+};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use bmt::{ChunkAddress, Overlay, VerifiedChunk};
-use core::net::{IpAddr, SocketAddr};
+use bmt::{ChunkAddress, SecretKey};
+use core::net::IpAddr;
 use core::time::Duration;
-use p2p::Instant;
+use p2p::{Instant, Keypair, StaticKey};
+use peer::Conn;
 
-/// A byte stream the driver keeps for the node. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+/// Events nobody has taken; beyond this, facts that only inform are dropped. Chunks never are: `requests_max` bounds them.
+const EVENTS_MAX: usize = 4096;
+/// Connections that still have a farewell to send.
+const FAREWELLS_MAX: usize = 64;
+/// How long `close` waits for settlements.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A DNS question. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DnsQueryId(pub u64);
-
-/// What to look up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnsQuery {
-    /// TXT records of this name (`_dnsaddr.…`).
-    Txt(String),
-    /// Addresses of this name.
-    Addresses(String),
-}
-
-/// What was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnsAnswer {
-    /// TXT strings.
-    Txt(Vec<String>),
-    /// Addresses.
-    Addresses(Vec<IpAddr>),
-    /// No such name, no server, no answer.
-    Failed,
-}
-
-/// What the driver must do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Open a TCP connection; answer with `handle_connected` or `handle_dial_failed`.
-    Dial {
-        /// Id for the new stream.
-        conn: ConnId,
-        /// Where to.
-        address: SocketAddr,
-    },
-    /// Close the stream (after sending what `poll_transmit` still gives) and forget it; no `handle_closed` needed.
-    Close {
-        /// Which.
-        conn: ConnId,
-    },
-    /// Ask DNS; answer with `handle_dns`.
-    Resolve {
-        /// Id for the answer.
-        id: DnsQueryId,
-        /// What to ask.
-        query: DnsQuery,
-    },
-}
-
-/// Why a dial failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialError {
-    /// Reset or refused.
-    Refused,
-    /// No answer in time.
-    TimedOut,
-    /// No route, no socket.
-    Unreachable,
-}
-
-/// Why a peer was dropped. (The owner of this crate completes this.)
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// It sent bytes that are not the chunk asked for.
-    WrongChunk(ChunkAddress),
-    /// Its connection ended.
-    Connection(p2p::Error),
-    /// The byte stream ended.
-    Closed,
-}
-
-/// Why a chunk could not be had. (The owner of this crate completes this.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChunkFailure {
-    /// Enough peers said that they cannot find it.
-    NotFound {
-        /// Peers asked.
-        peers_asked: u32,
-    },
-    /// Nobody delivered it in time.
-    TimedOut {
-        /// Peers asked.
-        peers_asked: u32,
-    },
-}
-
-/// Facts for the driver: chunks for whoever wants them, and everything worth a log line.
-#[derive(Clone)]
-#[non_exhaustive]
-pub enum Event {
-    /// A requested chunk, verified.
-    Chunk {
-        /// The chunk.
-        chunk: VerifiedChunk,
-        /// Who delivered it.
-        from: Overlay,
-        /// From request to delivery.
-        elapsed: Duration,
-    },
-    /// A requested chunk that could not be had.
-    ChunkFailed {
-        /// Which.
-        address: ChunkAddress,
-        /// Why.
-        failure: ChunkFailure,
-    },
-    /// A peer is ready to serve.
-    PeerUp {
-        /// Its overlay.
-        overlay: Overlay,
-        /// Where it is.
-        address: SocketAddr,
-        /// 14 or 15.
-        generation: u8,
-        /// Its agent, when identify told us.
-        agent: String,
-    },
-    /// A connected or connecting peer is gone.
-    PeerDown {
-        /// Its overlay, when the handshake got that far.
-        overlay: Option<Overlay>,
-        /// Where it is.
-        address: SocketAddr,
-        /// Why.
-        reason: DropReason,
-    },
-    /// A dial did not succeed.
-    DialFailed {
-        /// Where to.
-        address: SocketAddr,
-        /// Why.
-        error: DialError,
-    },
-    /// hive told us of peers.
-    PeersLearnt {
-        /// New valid records.
-        new: usize,
-        /// Refused records.
-        refused: usize,
-    },
-}
-
-/// Figures for progress lines and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Peers ready to serve.
-    pub peers_ready: usize,
-    /// Connections being set up.
-    pub peers_connecting: usize,
-    /// Peers known and not connected.
-    pub peers_known: usize,
-    /// Chunks requested and not yet answered.
-    pub requests_open: usize,
-    /// Retrieval streams open.
-    pub attempts_open: usize,
-    /// Chunks delivered to the caller.
-    pub chunks: u64,
-    /// Bytes of those chunks.
-    pub chunk_bytes: u64,
-    /// Deliveries that came after another peer's (hedges).
-    pub duplicates: u64,
-    /// Deliveries refused because they did not verify.
-    pub wrong_chunks: u64,
-    /// Peers that delivered at least one chunk.
-    pub peers_used: usize,
-    /// Requests that wait because no peer has credit now.
-    pub waiting_for_credit: usize,
-}
-
-/// One peer, for reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Overlay.
-    pub overlay: Overlay,
-    /// Address.
-    pub address: SocketAddr,
-    /// agentVersion.
-    pub agent: String,
-    /// Chunks delivered.
-    pub chunks: u64,
-    /// Debt in accounting units, as we count it.
-    pub debt: u64,
-    /// Announced payment threshold.
-    pub threshold: u64,
-    /// Round trip, when known.
-    pub round_trip: Option<Duration>,
-}
-
-/// Why the node wants to be called again. (The owner of this crate completes this.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NodeTimeout {
-    /// A connection's own deadline.
-    Connection(ConnId),
-    /// A dial, redial, settlement, hedge or chunk deadline.
-    Schedule,
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A connection's own deadline, or that of its dial.
+    Conn(ConnId),
+    /// A settlement is due.
+    Settle(ConnId),
+    /// A pause of a peer, or its grace without a pricing announcement, ends.
+    Pause(ConnId),
+    /// Hedge, retry or give up a request.
+    Request(u64),
+    /// Somebody may be dialled.
+    Dial,
+    /// A look-up is due.
+    Bootstrap,
+    /// Peers of last resort may be used.
+    LastResort,
+    /// Requests may be hanging.
+    Watchdog,
+    /// `close` has waited long enough.
+    Close,
 }
 
 /// The client node.
-pub struct Node {}
+pub struct Node {
+    config: Config,
+    local: Local,
+    keypair: Keypair,
+    noise_static: StaticKey,
+    rng: Rng,
+    started: Instant,
+    joined: bool,
+    closing: bool,
+
+    conns: BTreeMap<ConnId, Conn>,
+    farewells: BTreeMap<ConnId, Session>,
+    next_conn: u64,
+    /// Connections with bytes to send; each once.
+    writable: VecDeque<ConnId>,
+    writable_set: BTreeSet<ConnId>,
+    /// Sessions that are set up, by overlay.
+    ready: OverlayTable<ConnId>,
+    /// Overlays we are connected or connecting to.
+    taken: OverlayTable<ConnId>,
+    /// Peers that may be asked now.
+    available: OverlayTable<ConnId>,
+    /// The same for bootnodes and peers that never have anything.
+    last_resort: OverlayTable<ConnId>,
+    serving_normal: usize,
+    credit_blocked: usize,
+    connecting: usize,
+
+    book: Book,
+    bootstrap: Bootstrap,
+    dial_wanted: bool,
+    /// A chunk that nobody has: its neighbourhood should be dialled.
+    wanted: Option<ChunkAddress>,
+    last_resort_since: Option<Instant>,
+    local_ip: Option<IpAddr>,
+    observed_ip: Option<IpAddr>,
+
+    requests: Requests,
+    last_progress: Instant,
+    last_received: Instant,
+
+    timers: Timers<Timer>,
+    commands: VecDeque<Command>,
+    events: VecDeque<Event>,
+    session_events: Vec<SessionEvent>,
+    stats: Stats,
+}
 
 impl Node {
     /// Starts a node; the first commands dial or resolve the bootnodes.
     pub fn new(config: Config, now: Instant) -> Self {
-        let _ = (config, now);
-        todo!()
+        let mut seed = Rng::new(&config.seed, "start");
+        let mut mixed = seed.bytes();
+        for (byte, time) in mixed.iter_mut().zip(config.wall_time_s.to_le_bytes()) {
+            *byte ^= time;
+        }
+        let mut rng = Rng::new(&mixed, "choices");
+        let keypair = Keypair::ed25519(&Rng::new(&mixed, "libp2p identity").bytes());
+        let local = Local {
+            key: swarm_key(&mixed),
+            network_id: config.network_id,
+            generation: config.generation,
+            peer_id: keypair.public().peer_id(),
+        };
+        let noise_static = StaticKey::new(&keypair, rng.bytes());
+        let mut node = Self {
+            book: Book::new(config.known_peers_max, config.network_id),
+            bootstrap: Bootstrap::new(&config.bootnodes, now),
+            config,
+            local,
+            keypair,
+            noise_static,
+            rng,
+            started: now,
+            joined: false,
+            closing: false,
+            conns: BTreeMap::new(),
+            farewells: BTreeMap::new(),
+            next_conn: 0,
+            writable: VecDeque::new(),
+            writable_set: BTreeSet::new(),
+            ready: OverlayTable::default(),
+            taken: OverlayTable::default(),
+            available: OverlayTable::default(),
+            last_resort: OverlayTable::default(),
+            serving_normal: 0,
+            credit_blocked: 0,
+            connecting: 0,
+            dial_wanted: true,
+            wanted: None,
+            last_resort_since: None,
+            local_ip: None,
+            observed_ip: None,
+            requests: Requests::default(),
+            last_progress: now,
+            last_received: now,
+            timers: Timers::new(),
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+            session_events: Vec::new(),
+            stats: Stats::default(),
+        };
+        node.bootstrap_steps(now);
+        node.settle_down(now);
+        node
     }
 
     /// Returns the next thing to do.
     pub fn poll_command(&mut self) -> Option<Command> {
-        todo!()
+        self.commands.pop_front()
     }
+
+    /// Learns under which address this machine reaches the network. bee waits 10 s in each handshake for an address of ours that
+    /// it considers reachable, so drivers should tell before they carry out the first dial.
+    pub fn handle_local_address(&mut self, address: IpAddr) {
+        if !address.is_unspecified() {
+            self.local_ip = Some(address);
+        }
+    }
+
     /// The dial of `conn` succeeded.
     pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
-        let _ = (now, conn);
-        todo!()
+        self.start_session(now, conn);
+        self.settle_down(now);
     }
+
     /// The dial of `conn` failed.
     pub fn handle_dial_failed(&mut self, now: Instant, conn: ConnId, error: DialError) {
-        let _ = (now, conn, error);
-        todo!()
+        self.dial_failed(now, conn, error);
+        self.settle_down(now);
     }
+
     /// Bytes arrived; returns how many were consumed (the driver keeps the rest and calls again after transmitting).
     pub fn handle_received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> usize {
-        let _ = (now, conn, bytes);
-        todo!()
+        let Some(session) = self.conns.get_mut(&conn).and_then(Conn::session) else {
+            // Closed by us already: nobody is interested.
+            return bytes.len();
+        };
+        self.last_received = now;
+        let mut events = core::mem::take(&mut self.session_events);
+        let used = session.handle_input(now, bytes, &self.local, &mut events);
+        self.session_results(now, conn, &mut events);
+        self.session_events = events;
+        self.settle_down(now);
+        used
     }
+
     /// The remote end closed or reset the stream.
     pub fn handle_closed(&mut self, now: Instant, conn: ConnId) {
-        let _ = (now, conn);
-        todo!()
+        self.farewells.remove(&conn);
+        self.unmark_writable(conn);
+        self.drop_conn(now, conn, DropReason::Closed);
+        self.settle_down(now);
     }
+
     /// Fills `room` with bytes for `conn`.
     pub fn poll_transmit(&mut self, now: Instant, conn: ConnId, room: &mut [u8]) -> usize {
-        let _ = (now, conn, room);
-        todo!()
+        let session = match self.conns.get_mut(&conn) {
+            Some(found) => found.session(),
+            None => self.farewells.get_mut(&conn),
+        };
+        let sent = session.map_or(0, |session| session.poll_output(now, room));
+        if sent == 0 && !room.is_empty() {
+            self.unmark_writable(conn);
+            self.farewells.remove(&conn);
+        }
+        sent
     }
-    /// Returns a connection that has bytes to send, so that drivers with many sockets need not ask each. Cleared by transmitting until zero.
+
+    /// Returns a connection that has bytes to send, so that drivers with many sockets need not ask each. It is returned again, in
+    /// turn with the others, until [`poll_transmit`](Self::poll_transmit) has given zero for it.
     pub fn poll_writable(&mut self) -> Option<ConnId> {
-        todo!()
+        let conn = self.writable.pop_front()?;
+        self.writable.push_back(conn);
+        Some(conn)
     }
+
     /// Answers a [`Command::Resolve`].
     pub fn handle_dns(&mut self, now: Instant, id: DnsQueryId, answer: DnsAnswer) {
-        let _ = (now, id, answer);
-        todo!()
+        self.bootstrap.handle_dns(now, id, answer);
+        self.bootstrap_steps(now);
+        self.settle_down(now);
     }
+
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, NodeTimeout)> {
-        todo!()
+        self.timers.first().map(|(at, timer)| match timer {
+            Timer::Conn(conn) => (at, NodeTimeout::Connection(conn)),
+            _ => (at, NodeTimeout::Schedule),
+        })
     }
+
     /// Lets deadlines act.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Conn(conn) => self.conn_timeout(now, conn),
+                Timer::Settle(conn) => self.refresh(now, conn),
+                Timer::Pause(conn) => self.pause_over(now, conn),
+                Timer::Request(id) => self.request_timeout(now, id),
+                Timer::Dial => self.dial_wanted = true,
+                Timer::Bootstrap => {
+                    self.bootstrap.handle_timeout(now);
+                    self.bootstrap_steps(now);
+                }
+                // Dispatching below looks at the time again.
+                Timer::LastResort => {}
+                Timer::Watchdog => self.watchdog(now),
+                Timer::Close => self.close_all(now),
+            }
+        }
+        self.settle_down(now);
     }
+
     /// The network was away (link down, address lost): drops every connection and forgets dial failures, keeps peers and requests.
     pub fn handle_network_lost(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.drop_conn(now, conn, DropReason::NetworkLost);
+        }
+        self.farewells.clear();
+        self.local_ip = None;
+        self.observed_ip = None;
+        self.book.forget_failures(now);
+        self.bootstrap.forget_failures(now);
+        self.bootstrap_steps(now);
+        self.settle_down(now);
     }
 
     /// How many more chunks may be requested now.
     pub fn request_room(&self) -> usize {
-        todo!()
+        self.config.requests_max.saturating_sub(self.requests.len())
     }
-    /// Requests a chunk. Earlier requests go first. A second request for an open address is ignored.
+
+    /// Requests a chunk. Earlier requests go first. A second request for an open address is ignored, and so is one that exceeds
+    /// [`request_room`](Self::request_room).
     pub fn request(&mut self, now: Instant, address: ChunkAddress) {
-        let _ = (now, address);
-        todo!()
+        if self.closing || self.request_room() == 0 {
+            return;
+        }
+        if self.requests.len() == 0 {
+            self.last_progress = now;
+            self.timers
+                .set_earlier(Timer::Watchdog, now + self.config.chunk_timeout);
+        }
+        if self.requests.open(now, address).is_some() {
+            self.settle_down(now);
+        }
     }
+
     /// Forgets a request.
     pub fn cancel(&mut self, address: ChunkAddress) {
-        let _ = address;
-        todo!()
+        if let Some(id) = self.requests.find(&address) {
+            self.requests.close(id);
+            self.timers.set(Timer::Request(id), None);
+        }
     }
+
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
+
     /// Figures.
     pub fn stats(&self) -> Stats {
-        todo!()
+        let starved = self.available.is_empty() && self.credit_blocked > 0;
+        Stats {
+            peers_ready: self.ready.len(),
+            peers_connecting: self.connecting,
+            peers_known: self.book.idle(),
+            requests_open: self.requests.len(),
+            waiting_for_credit: if starved {
+                self.requests.waiting_len()
+            } else {
+                0
+            },
+            ..self.stats
+        }
     }
+
     /// Peers ready to serve.
     pub fn peers(&self) -> Vec<PeerInfo> {
-        todo!()
+        self.ready
+            .iter()
+            .filter_map(|(_, conn)| self.conns.get(conn)?.info())
+            .collect()
     }
-    /// Settles what can be settled and closes every connection politely; the driver pumps until there is nothing to transmit.
+
+    /// Settles what can be settled and closes every connection politely; open requests are forgotten. The driver goes on pumping
+    /// until [`is_closed`](Self::is_closed), at most two seconds.
     pub fn close(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        if core::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        while let Some(id) = self.requests.first() {
+            self.requests.close(id);
+            self.timers.set(Timer::Request(id), None);
+        }
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            if !self.start_last_settlement(now, conn) {
+                self.drop_conn(now, conn, DropReason::Shutdown);
+            }
+        }
+        self.timers.set(Timer::Close, Some(now + CLOSE_PATIENCE));
+        self.settle_down(now);
+    }
+
+    /// Says whether nothing is left to do after [`close`](Self::close).
+    pub fn is_closed(&self) -> bool {
+        self.closing
+            && self.conns.is_empty()
+            && self.farewells.is_empty()
+            && self.commands.is_empty()
+    }
+
+    /// Does what became possible: hands out requests, dials. Called once at the end of every entry point.
+    fn settle_down(&mut self, now: Instant) {
+        if !self.closing {
+            self.dispatch(now);
+            self.dial(now);
+        }
+    }
+
+    fn bootstrap_steps(&mut self, now: Instant) {
+        while let Some(step) = self.bootstrap.poll_step() {
+            match step {
+                Step::Resolve(id, query) => self.commands.push_back(Command::Resolve { id, query }),
+                Step::Tell(stage) => self.tell(Event::Bootstrap(stage)),
+                Step::Found(found) => {
+                    self.book.add_bootnode(now, found.address, found.peer);
+                    self.dial_wanted = true;
+                }
+            }
+        }
+        self.timers
+            .set(Timer::Bootstrap, self.bootstrap.poll_timeout());
+    }
+
+    /// Queues a fact that only informs; when nobody takes events, it is lost.
+    fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+
+    fn joined(&mut self, now: Instant) {
+        if !core::mem::replace(&mut self.joined, true) {
+            let elapsed = now.saturating_since(self.started);
+            self.tell(Event::Bootstrap(BootstrapStage::Joined { elapsed }));
+        }
+    }
+
+    fn fail_request(&mut self, id: u64, failure: ChunkFailure) {
+        self.timers.set(Timer::Request(id), None);
+        if let Some(request) = self.requests.close(id) {
+            let address = request.address;
+            self.events
+                .push_back(Event::ChunkFailed { address, failure });
+        }
+    }
+
+    fn mark_writable(&mut self, conn: ConnId) {
+        if self.writable_set.insert(conn) {
+            self.writable.push_back(conn);
+        }
+    }
+
+    fn unmark_writable(&mut self, conn: ConnId) {
+        if self.writable_set.remove(&conn) {
+            self.writable.retain(|other| *other != conn);
+        }
+    }
+}
+
+/// Derives the Swarm key; one in 2^128 candidates is no valid scalar, so the loop ends at once.
+fn swarm_key(seed: &[u8; 32]) -> SecretKey {
+    let mut rng = Rng::new(seed, "swarm key");
+    loop {
+        if let Ok(key) = SecretKey::from_bytes(&rng.bytes()) {
+            return key;
+        }
     }
 }

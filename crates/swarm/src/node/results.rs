@@ -1,0 +1,279 @@
+//! What comes back: chunks, refusals, settlements.
+use super::Node;
+use super::peer::Class;
+use crate::error::{ChunkFailure, DropReason};
+use crate::session::{Attempt, Outcome};
+use crate::types::{ConnId, Event};
+use alloc::vec::Vec;
+use bmt::VerifiedChunk;
+use core::time::Duration;
+use p2p::Instant;
+
+/// bee's account with us opens a moment after its handshake.
+const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
+/// Requests broken off in a row after which a peer is dropped.
+const BROKEN_MAX: u32 = 8;
+/// Refusals in a row after which a peer is only asked when nobody else is left.
+const REFUSED_MAX: u32 = 16;
+
+impl Node {
+    pub(super) fn retrieved(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        attempt: Attempt,
+        outcome: Outcome,
+    ) {
+        self.stats.attempts_open = self.stats.attempts_open.saturating_sub(1);
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            // Dropped for something that came in the same packet.
+            return self.attempt_lost(attempt.request, id);
+        };
+        let price = attempt.price;
+        match outcome {
+            Outcome::Data(data) => {
+                peer.answered(now);
+                peer.account.charge(price);
+                let elapsed = now.saturating_since(attempt.started);
+                peer.window.deliver(now, elapsed);
+                self.stats.units_spent = self.stats.units_spent.saturating_add(price);
+                self.delivered(now, id, &attempt, data);
+            }
+            Outcome::NotFound => {
+                peer.answered(now);
+                peer.account.release(price);
+                peer.window.abandon();
+                peer.refused = peer.refused.saturating_add(1);
+                if peer.refused >= REFUSED_MAX {
+                    self.demote(id);
+                }
+                self.refused(now, attempt.request, id);
+            }
+            Outcome::NotReady => {
+                peer.account.release(price);
+                peer.window.abandon();
+                self.attempt_lost(attempt.request, id);
+                self.pause(now, id, NOT_READY_PAUSE);
+            }
+            Outcome::Reset | Outcome::Truncated => {
+                if outcome == Outcome::Truncated {
+                    peer.account.charge_uncertain(price);
+                } else {
+                    peer.account.release(price);
+                }
+                peer.answered(now);
+                peer.window.abandon();
+                self.broken(now, id, attempt.request);
+            }
+            Outcome::TimedOut => {
+                peer.account.charge_uncertain(price);
+                peer.window.abandon();
+                let silent = peer.last_answer <= attempt.started;
+                self.attempt_failed(now, attempt.request, id);
+                if silent {
+                    let waited = now.saturating_since(attempt.started);
+                    self.drop_conn(now, id, DropReason::Unresponsive(waited));
+                }
+            }
+        }
+    }
+
+    fn delivered(&mut self, now: Instant, id: ConnId, attempt: &Attempt, data: Vec<u8>) {
+        let Some(opened) = self.requests.get(attempt.request).map(|r| r.opened) else {
+            // Another peer was faster. It is paid for, and not worth the time to hash.
+            self.stats.duplicates = self.stats.duplicates.saturating_add(1);
+            return;
+        };
+        let Ok(chunk) = VerifiedChunk::verify(attempt.address, data) else {
+            self.stats.wrong_chunks = self.stats.wrong_chunks.saturating_add(1);
+            self.attempt_failed(now, attempt.request, id);
+            return self.drop_conn(now, id, DropReason::WrongChunk(attempt.address));
+        };
+        self.requests.close(attempt.request);
+        self.timers
+            .set(super::Timer::Request(attempt.request), None);
+        self.last_progress = now;
+        let bytes = u64::try_from(chunk.data().len()).unwrap_or(0);
+        self.stats.chunks = self.stats.chunks.saturating_add(1);
+        self.stats.chunk_bytes = self.stats.chunk_bytes.saturating_add(bytes);
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            return;
+        };
+        if peer.chunks == 0 {
+            self.stats.peers_used = self.stats.peers_used.saturating_add(1);
+        }
+        peer.chunks = peer.chunks.saturating_add(1);
+        peer.broken = 0;
+        peer.refused = 0;
+        let from = peer.overlay;
+        self.promote(id);
+        self.events.push_back(Event::Chunk {
+            chunk,
+            from,
+            elapsed: now.saturating_since(opened),
+        });
+    }
+
+    /// A peer says that it cannot find a chunk.
+    fn refused(&mut self, now: Instant, request: u64, conn: ConnId) {
+        let enough = self.config.not_found_peers;
+        let Some(open) = self.requests.get_mut(request) else {
+            return;
+        };
+        open.refusals = open.refusals.saturating_add(1);
+        open.refusals_total = open.refusals_total.saturating_add(1);
+        let round_over = open.refusals >= enough;
+        self.attempt_failed(now, request, conn);
+        if round_over {
+            self.round_over(now, request);
+        }
+    }
+
+    /// A peer broke a request off.
+    fn broken(&mut self, now: Instant, id: ConnId, request: u64) {
+        self.attempt_failed(now, request, id);
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            return;
+        };
+        peer.broken = peer.broken.saturating_add(1);
+        if peer.broken >= BROKEN_MAX {
+            let count = peer.broken;
+            self.drop_conn(now, id, DropReason::Failing(count));
+        }
+    }
+
+    /// An attempt failed: the next peer is asked at once.
+    fn attempt_failed(&mut self, now: Instant, request: u64, conn: ConnId) {
+        let Some(open) = self.requests.get_mut(request) else {
+            return;
+        };
+        open.end(conn, false);
+        open.errors = open.errors.saturating_add(1);
+        let errors = open.errors;
+        if errors >= self.config.chunk_errors_max && open.pending() == 0 {
+            let peers_asked = open.asked;
+            let failure = if open.refusals_total > 0 {
+                ChunkFailure::NotFound { peers_asked }
+            } else {
+                ChunkFailure::Failing { errors }
+            };
+            return self.fail_request(request, failure);
+        }
+        let _ = now;
+        self.requests.wait(request);
+    }
+
+    /// An attempt ended through nobody's fault: it does not count, and the peer may be asked again.
+    pub(super) fn attempt_lost(&mut self, request: u64, conn: ConnId) {
+        if let Some(open) = self.requests.get_mut(request) {
+            open.end(conn, true);
+            self.requests.wait(request);
+        }
+    }
+
+    fn demote(&mut self, id: ConnId) {
+        self.reclass(id, Class::LastResort);
+    }
+
+    fn promote(&mut self, id: ConnId) {
+        self.reclass(id, Class::Normal);
+    }
+
+    fn reclass(&mut self, id: ConnId, class: Class) {
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            return;
+        };
+        if core::mem::replace(&mut peer.class, class) == class {
+            return;
+        }
+        let overlay = peer.overlay;
+        let serving = usize::from(peer.serving);
+        match class {
+            Class::Normal => {
+                self.serving_normal = self.serving_normal.saturating_add(serving);
+                self.last_resort.remove(&overlay);
+            }
+            Class::LastResort => {
+                self.serving_normal = self.serving_normal.saturating_sub(serving);
+                self.available.remove(&overlay);
+                self.last_resort_since.get_or_insert(self.last_progress);
+            }
+        }
+        // The next refresh lists it in the other table.
+        if peer.block == super::peer::Block::Free {
+            peer.block = super::peer::Block::Window;
+        }
+    }
+
+    /// Starts a settlement when it is time, and sets the clock for the next look.
+    pub(super) fn settle_if_due(&mut self, now: Instant, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let Some(peer) = &mut conn.peer else {
+            return;
+        };
+        if peer.account.is_short() {
+            peer.account.note_blocked(now);
+        }
+        if let Some(amount) = peer.account.start_settlement(now) {
+            peer.settling = amount;
+            let opened = conn.session().is_some_and(|s| s.settle(now, amount));
+            if !opened && let Some(peer) = &mut conn.peer {
+                peer.account.fail_settlement(now);
+            }
+            self.after_session(now, id);
+        }
+        let at = self
+            .conns
+            .get(&id)
+            .and_then(|c| c.peer.as_ref())
+            .and_then(|peer| peer.account.settle_at());
+        self.timers.set(super::Timer::Settle(id), at);
+    }
+
+    pub(super) fn settled(&mut self, now: Instant, id: ConnId, accepted: u64) {
+        self.stats.settlements = self.stats.settlements.saturating_add(1);
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            return;
+        };
+        if !peer.account.finish_settlement(now, accepted) {
+            return self.drop_conn(now, id, DropReason::Settlement);
+        }
+        if self.closing {
+            self.drop_conn(now, id, DropReason::Shutdown);
+        }
+    }
+
+    pub(super) fn settlement_refused(&mut self, now: Instant, id: ConnId) {
+        self.stats.settlements_refused = self.stats.settlements_refused.saturating_add(1);
+        let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
+            return;
+        };
+        peer.account.fail_settlement(now);
+        let (overlay, amount) = (peer.overlay, peer.settling);
+        self.tell(Event::SettlementRefused { overlay, amount });
+        if self.closing {
+            self.drop_conn(now, id, DropReason::Shutdown);
+        }
+    }
+
+    /// Pays what is owed before the end; false when there is nothing to wait for.
+    pub(super) fn start_last_settlement(&mut self, now: Instant, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return false;
+        };
+        let Some(peer) = &mut conn.peer else {
+            return false;
+        };
+        if let Some(amount) = peer.account.force_settlement(now) {
+            peer.settling = amount;
+            if !conn.session().is_some_and(|s| s.settle(now, amount)) {
+                return false;
+            }
+            self.after_session(now, id);
+            return true;
+        }
+        conn.session().is_some_and(|s| s.is_settling())
+    }
+}

@@ -1,0 +1,154 @@
+//! Open requests for chunks: who was asked, what is under way, what waits.
+use crate::types::ConnId;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bmt::ChunkAddress;
+use p2p::Instant;
+
+/// One peer asked for one chunk.
+#[derive(Clone, Copy, Debug)]
+struct Try {
+    conn: ConnId,
+    /// When, while the answer is open.
+    pending: Option<Instant>,
+}
+
+/// One chunk somebody wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) address: ChunkAddress,
+    pub(crate) opened: Instant,
+    pub(crate) first_attempt: Option<Instant>,
+    /// Peers asked in this round.
+    tries: Vec<Try>,
+    /// Attempts in all rounds.
+    pub(crate) asked: u32,
+    pub(crate) errors: u32,
+    /// "Not found" answers in this round and in all.
+    pub(crate) refusals: usize,
+    pub(crate) refusals_total: usize,
+    pub(crate) rounds: u32,
+}
+
+impl Request {
+    /// Says whether a peer was asked in this round.
+    pub(crate) fn has_tried(&self, conn: ConnId) -> bool {
+        self.tries.iter().any(|one| one.conn == conn)
+    }
+    /// Attempts under way.
+    pub(crate) fn pending(&self) -> usize {
+        self.tries
+            .iter()
+            .filter(|one| one.pending.is_some())
+            .count()
+    }
+    /// Peers that have not answered, with the time they were asked.
+    pub(crate) fn pending_at(&self) -> impl Iterator<Item = (ConnId, Instant)> {
+        self.tries
+            .iter()
+            .filter_map(|one| Some((one.conn, one.pending?)))
+    }
+    /// An attempt starts.
+    pub(crate) fn start(&mut self, now: Instant, conn: ConnId) {
+        self.first_attempt.get_or_insert(now);
+        self.asked = self.asked.saturating_add(1);
+        let pending = Some(now);
+        self.tries.push(Try { conn, pending });
+    }
+    /// An attempt ended without the chunk; with `again`, the peer may be asked again in this round.
+    pub(crate) fn end(&mut self, conn: ConnId, again: bool) {
+        if again {
+            self.tries.retain(|one| one.conn != conn);
+        }
+        for one in self.tries.iter_mut().filter(|one| one.conn == conn) {
+            one.pending = None;
+        }
+    }
+    /// Starts a new round: those who answered may be asked again.
+    pub(crate) fn next_round(&mut self) {
+        self.tries.retain(|one| one.pending.is_some());
+        self.refusals = 0;
+        self.rounds = self.rounds.saturating_add(1);
+    }
+}
+
+/// All open requests, in the order they were made.
+#[derive(Default)]
+pub(crate) struct Requests {
+    open: BTreeMap<u64, Request>,
+    by_address: BTreeMap<ChunkAddress, u64>,
+    /// Those that want an attempt now.
+    waiting: BTreeMap<u64, ChunkAddress>,
+    next: u64,
+}
+
+impl Requests {
+    /// Number of open requests.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+    /// Opens a request; `None` when the address is open already.
+    pub(crate) fn open(&mut self, now: Instant, address: ChunkAddress) -> Option<u64> {
+        if self.by_address.contains_key(&address) {
+            return None;
+        }
+        let id = self.next;
+        self.next = self.next.saturating_add(1);
+        let request = Request {
+            address,
+            opened: now,
+            first_attempt: None,
+            tries: Vec::new(),
+            asked: 0,
+            errors: 0,
+            refusals: 0,
+            refusals_total: 0,
+            rounds: 0,
+        };
+        self.open.insert(id, request);
+        self.by_address.insert(address, id);
+        self.waiting.insert(id, address);
+        Some(id)
+    }
+    /// Looks up a request.
+    pub(crate) fn get(&self, id: u64) -> Option<&Request> {
+        self.open.get(&id)
+    }
+    /// Looks up a request to change it.
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Request> {
+        self.open.get_mut(&id)
+    }
+    /// Finds the request for an address.
+    pub(crate) fn find(&self, address: &ChunkAddress) -> Option<u64> {
+        self.by_address.get(address).copied()
+    }
+    /// Ends a request.
+    pub(crate) fn close(&mut self, id: u64) -> Option<Request> {
+        let request = self.open.remove(&id)?;
+        self.by_address.remove(&request.address);
+        self.waiting.remove(&id);
+        Some(request)
+    }
+    /// The oldest open request.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.open.first_key_value().map(|(id, _)| *id)
+    }
+    /// Puts an open request among those that want an attempt now.
+    pub(crate) fn wait(&mut self, id: u64) {
+        if let Some(request) = self.open.get(&id) {
+            self.waiting.insert(id, request.address);
+        }
+    }
+    /// Takes a request from those that want an attempt now.
+    pub(crate) fn rest(&mut self, id: u64) {
+        self.waiting.remove(&id);
+    }
+    /// Those that want an attempt now, oldest first.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (u64, &ChunkAddress)> {
+        self.waiting.iter().map(|(id, address)| (*id, address))
+    }
+    /// Number of those that want an attempt now.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+}

@@ -30,6 +30,11 @@ impl Collect {
         self.join.size()
     }
 
+    /// Says whether `address` was asked for and is not here yet.
+    pub fn is_waiting_for(&self, address: ChunkAddress) -> bool {
+        self.join.is_waiting_for(address)
+    }
+
     /// Returns the file once it is complete.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         self.is_done().then_some(self.bytes)

@@ -215,6 +215,11 @@ impl Join {
             .saturating_add(self.ready.len())
     }
 
+    /// Says whether `address` was asked for and is not here yet.
+    pub fn is_waiting_for(&self, address: ChunkAddress) -> bool {
+        self.outstanding.contains_key(&address)
+    }
+
     /// Returns the next piece.
     pub fn poll_piece(&mut self) -> Option<Piece> {
         self.ready.pop_front()

@@ -1,12 +1,30 @@
-//! Mantaray directories, versions 0.1 and 0.2: look-up and building.
-use crate::Reference;
+//! Mantaray directories, versions 0.1 and 0.2: look-up, listing and building.
+//!
+//! A directory is a trie; each of its nodes is a file of its own, so every step of a look-up reads one small file.
+mod builder;
+mod listing;
+mod lookup;
+mod node;
+
+use crate::{JoinError, Reference};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::vec::Vec;
-use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
+use bmt::ChunkAddress;
+
+pub use builder::Builder;
+pub use listing::{Listed, Listing, ListingConfig};
+pub use lookup::Lookup;
+pub use node::{NodeDefect, is_directory};
+
+/// Largest node read, in bytes. A node of 256 forks with ordinary metadata has 60 KiB; a hostile directory must not fill the memory.
+pub const NODE_BYTES_MAX: u64 = 1 << 20;
+/// Longest path, in bytes. Each node on the way uses up at least one, so this also bounds the number of nodes one look-up reads.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Chunks of one node wanted at once.
+const NODE_IN_FLIGHT_MAX: usize = 32;
 
 /// What a path leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The file, or `None` for an entry that only carries metadata.
     pub reference: Option<Reference>,
@@ -14,62 +32,59 @@ pub struct Entry {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Why a directory cannot be used. (The owner of this crate completes this.)
+/// Why a directory cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MantarayError {
     /// The path is not in the directory.
     #[error("path not found in the directory")]
     NotFound,
+    /// The reference is a file of another kind.
+    #[error("{address} is not a directory: its bytes are no mantaray node of version 0.1 or 0.2")]
+    NotADirectory {
+        /// Root chunk of the file.
+        address: ChunkAddress,
+    },
+    /// A node claims to be one and is not.
+    #[error("directory node {address} is malformed: {defect}")]
+    Malformed {
+        /// Root chunk of the node.
+        address: ChunkAddress,
+        /// What is wrong.
+        defect: NodeDefect,
+    },
+    /// A node cannot be read.
+    #[error("directory node {address} cannot be read: {error}")]
+    Node {
+        /// Root chunk of the node.
+        address: ChunkAddress,
+        /// Why.
+        error: JoinError,
+    },
+    /// The path is longer than any directory entry.
+    #[error("the path has {len} bytes, a directory has paths of at most {PATH_BYTES_MAX}")]
+    PathTooLong {
+        /// Bytes of the path.
+        len: usize,
+    },
+    /// The directory is larger than the caller wants to see.
+    #[error("the directory has more than {max} nodes")]
+    TooManyNodes {
+        /// [`ListingConfig::nodes_max`].
+        max: usize,
+    },
+    /// The metadata of one entry does not fit into a node.
+    #[error("the metadata of one entry has {len} bytes as JSON, at most 65535 fit")]
+    MetadataTooLarge {
+        /// Bytes needed.
+        len: usize,
+    },
+    /// An entry to add carries a key.
+    #[error(
+        "adding encrypted references to a directory is not supported yet: publish without encryption"
+    )]
+    EncryptionUnsupported,
 }
 
-/// Looks one path up.
-pub struct Lookup {}
-
-impl Lookup {
-    /// Starts the look-up of `path` (no leading slash) below `root`.
-    pub fn new(root: Reference, path: &str) -> Self {
-        let _ = (root, path);
-        todo!()
-    }
-    /// The result, once [`ChunkConsumer::is_done`].
-    pub fn entry(&self) -> Option<&Entry> {
-        todo!()
-    }
-}
-
-impl ChunkConsumer for Lookup {
-    type Error = MantarayError;
-    fn poll_want(&mut self) -> Option<ChunkAddress> {
-        todo!()
-    }
-    fn handle_chunk(&mut self, chunk: VerifiedChunk) -> Result<(), MantarayError> {
-        let _ = chunk;
-        todo!()
-    }
-    fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), MantarayError> {
-        let _ = address;
-        todo!()
-    }
-    fn is_done(&self) -> bool {
-        todo!()
-    }
-}
-
-/// Builds a directory.
-#[derive(Default)]
-pub struct Builder {}
-
-impl Builder {
-    /// Adds a file; a later entry with the same path replaces the earlier one.
-    pub fn add(&mut self, path: &str, reference: Reference, metadata: BTreeMap<String, String>) {
-        let _ = (path, reference, metadata);
-        todo!()
-    }
-    /// Writes the nodes as chunks, children first, and returns the directory's reference, equal to bee's for the same additions.
-    pub fn finish(self, sink: &mut dyn FnMut(VerifiedChunk)) -> Result<Reference, MantarayError> {
-        let _: Vec<u8>;
-        let _ = sink;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 use crate::Reference;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
 use std::collections::{BTreeMap, VecDeque};
-use std::string::String;
 use std::vec::Vec;
 
 /// Content of bee's vectors: xorshift64*, little-endian words (`testdata/README.md`).
@@ -17,10 +16,6 @@ pub(crate) fn pattern(length: usize, seed: u64) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| std::format!("{b:02x}")).collect()
 }
 
 /// The order in which a source answers.

@@ -28,13 +28,19 @@ extern crate alloc;
 extern crate std;
 
 mod base58;
+mod buffer;
 pub mod connection;
+mod identify;
 pub mod identity;
 pub mod multiaddr;
+pub mod multistream;
+pub mod noise;
 pub mod time;
 pub mod wire;
+pub mod yamux;
 
-pub use connection::{Config, Connection, Error, Event, Role, StreamId, TimeoutReason};
+pub use connection::{Config, Connection, Error, Event, Limits, Role, StreamId, TimeoutReason};
 pub use identity::{Keypair, PeerId, PublicKey};
 pub use multiaddr::{Multiaddr, MultiaddrError, Protocol};
+pub use noise::StaticKey;
 pub use time::Instant;

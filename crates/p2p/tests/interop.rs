@@ -1,0 +1,1 @@
+//! Interoperation with rust-libp2p.

@@ -1,5 +1,5 @@
 //! The verbs and their options.
-use crate::{demo, packages, paths, programs, qemu};
+use crate::{demo, image, packages, paths, programs, qemu};
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ enum Verb {
     Demo(DemoOptions),
     /// Boots a disk with UEFI firmware; the terminal is its serial console (Ctrl-A X ends it)
     Qemu(QemuOptions),
+    /// Builds the demonstration's release directory (kernel, initramfs, manifest), ready for `deboot publish`
+    Image,
     /// Prints the size of SWFETCH.EFI, and fails above the limit
     Size,
 }
@@ -77,6 +79,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Qemu(options) => interactive(&options),
+        Verb::Image => {
+            packages::ensure(&[packages::Need::Linker])?;
+            println!("{}", image::demo()?.directory.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Size => size(),
     }
 }

@@ -3,23 +3,28 @@
 //! A tar whose entries are named `<root hex>/<chunk hex>`; the body is the chunk's length as u32 BE, the chunk (span ‖ payload,
 //! or a whole single-owner chunk), and, in exports from a bee with postage, a stamp of 113 bytes, which is skipped.
 //! Streaming in both directions: one chunk is in memory at a time, whatever the archive claims.
-use bmt::{CHUNK_DATA_BYTES_MAX, ChunkAddress, SPAN_BYTES, VerifiedChunk};
+//!
+//! Written archives are plain POSIX ustar: the root fits the prefix field and the chunk the name field, so that every tar reader
+//! sees the whole name. Read are ustar, pax (Python writes it) and GNU long names; an archive may end without an end mark, because
+//! bee's own export writes none.
+use bmt::{CHUNK_DATA_BYTES_MAX, ChunkAddress, VerifiedChunk};
 use std::io::{self, Read, Write};
 
-const BLOCK: usize = 512;
-/// Length field, largest chunk, stamp.
-const BODY_BYTES_MAX: usize = 4 + CHUNK_DATA_BYTES_MAX + STAMP_BYTES;
+const BLOCK_BYTES: usize = 512;
+const ADDRESS_DIGITS: usize = 64;
 const STAMP_BYTES: usize = 113;
-/// Longest extended header (pax or long name) that is skipped.
-const EXTENSION_BYTES_MAX: u64 = 64 * 1024;
+/// Largest body of an entry: length, chunk, stamp.
+const BODY_BYTES_MAX: usize = 4 + CHUNK_DATA_BYTES_MAX + STAMP_BYTES;
+/// Largest extension record (pax header, long name): names here have 129 characters, so a hostile one must not fill memory.
+const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// Why an archive cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
     /// The reader or writer failed.
     #[error("chunk archive: {0}")]
-    Io(#[from] io::Error),
-    /// Bytes that are not what the form wants.
+    Io(#[from] std::io::Error),
+    /// Bytes that are not a tar header.
     #[error("chunk archive: entry {entry}: {what}")]
     Malformed {
         /// Number of the entry, from 0.
@@ -61,68 +66,77 @@ impl<W: Write> TarWriter<W> {
     /// Adds a chunk that belongs to `root`. Writing the same chunk twice is allowed (readers take the first).
     ///
     /// # Errors
-    /// The writer's.
+    /// When the writer fails.
     pub fn append(&mut self, root: ChunkAddress, chunk: &VerifiedChunk) -> Result<(), TarError> {
         let data = chunk.data();
-        let len = data.len() as u32;
+        // A chunk has at most 4201 bytes, so its length always fits.
+        let length = u32::try_from(data.len()).map_err(io::Error::other)?;
+        let body = data.len() + 4;
         self.inner
-            .write_all(&header(&root, &chunk.address(), data.len() + 4))?;
-        self.inner.write_all(&len.to_be_bytes())?;
+            .write_all(&encode_header(root, chunk.address(), body))?;
+        self.inner.write_all(&length.to_be_bytes())?;
         self.inner.write_all(data)?;
-        let padding = (data.len() + 4).next_multiple_of(BLOCK) - (data.len() + 4);
-        self.inner.write_all(&[0; BLOCK][..padding])?;
+        let padding = body.next_multiple_of(BLOCK_BYTES) - body;
+        self.inner.write_all(&[0; BLOCK_BYTES][..padding])?;
         Ok(())
     }
 
     /// Writes the end mark, flushes, gives the writer back.
     ///
     /// # Errors
-    /// The writer's.
+    /// When the writer fails.
     pub fn finish(mut self) -> Result<W, TarError> {
-        self.inner.write_all(&[0; 2 * BLOCK])?;
+        self.inner.write_all(&[0; 2 * BLOCK_BYTES])?;
         self.inner.flush()?;
         Ok(self.inner)
     }
 }
 
-/// A ustar header; the name of 129 characters is split at its slash into prefix and name.
-fn header(root: &ChunkAddress, chunk: &ChunkAddress, size: usize) -> [u8; BLOCK] {
-    let mut header = [0; BLOCK];
-    header[..64].copy_from_slice(hex(chunk).as_bytes());
-    header[100..107].copy_from_slice(b"0000644");
-    header[108..115].copy_from_slice(b"0000000");
-    header[116..123].copy_from_slice(b"0000000");
-    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
-    header[136..147].copy_from_slice(b"00000000000");
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    header[345..409].copy_from_slice(hex(root).as_bytes());
+/// SPEC POSIX.1-2017 pax "ustar Interchange Format".
+fn encode_header(root: ChunkAddress, chunk: ChunkAddress, size: usize) -> [u8; BLOCK_BYTES] {
+    let mut header = [0; BLOCK_BYTES];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, hex(chunk).as_bytes());
+    put(100, b"0000600\0");
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    put(124, format!("{size:011o}\0").as_bytes());
+    put(136, b"00000000000\0");
+    put(148, b"        ");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    put(345, hex(root).as_bytes());
     let sum = checksum(&header);
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header
 }
 
-/// Sum of the header's bytes with the checksum field taken as spaces.
-fn checksum(header: &[u8; BLOCK]) -> u64 {
-    header
-        .iter()
-        .enumerate()
-        .map(|(i, b)| {
-            if (148..156).contains(&i) {
-                32
-            } else {
-                u64::from(*b)
-            }
-        })
-        .sum()
+fn checksum(header: &[u8; BLOCK_BYTES]) -> u64 {
+    let sum = |bytes: &[u8]| bytes.iter().map(|b| u64::from(*b)).sum::<u64>();
+    sum(&header[..148]) + 8 * u64::from(b' ') + sum(&header[156..])
+}
+
+fn hex(address: ChunkAddress) -> String {
+    address.0.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Reads an archive entry by entry: an iterator of verified chunks. After an error it ends.
 #[derive(Debug)]
 pub struct TarReader<R: Read> {
     inner: R,
+    /// Bytes read so far.
+    position: u64,
+    body_offset: u64,
+    /// Number of the next entry.
     entry: u64,
-    done: bool,
+    ended: bool,
+}
+
+/// What a header announces.
+struct Header {
+    kind: u8,
+    size: u64,
+    name: Vec<u8>,
 }
 
 impl<R: Read> TarReader<R> {
@@ -130,9 +144,16 @@ impl<R: Read> TarReader<R> {
     pub fn new(inner: R) -> Self {
         Self {
             inner,
+            position: 0,
+            body_offset: 0,
             entry: 0,
-            done: false,
+            ended: false,
         }
+    }
+
+    /// Offset in the input of the first byte of the chunk (after its length) that was returned last.
+    pub fn body_offset(&self) -> u64 {
+        self.body_offset
     }
 
     fn malformed(&self, what: &'static str) -> TarError {
@@ -142,94 +163,129 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Reads the next chunk; `None` at the end mark or the end of the input.
-    fn read_entry(&mut self) -> Result<Option<Entry>, TarError> {
-        let mut long_name: Option<String> = None;
+    fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        let mut long_name: Option<Vec<u8>> = None;
         loop {
-            let mut header = [0; BLOCK];
-            if !self.read_block(&mut header)? || header == [0; BLOCK] {
+            let Some(header) = self.read_header()? else {
                 return Ok(None);
-            }
-            let stated = octal(&header[148..156]).ok_or_else(|| self.malformed("checksum"))?;
-            if stated != checksum(&header) {
-                return Err(self.malformed("header checksum does not match"));
-            }
-            let size = octal(&header[124..136]).ok_or_else(|| self.malformed("size field"))?;
-            match header[156] {
+            };
+            match header.kind {
                 b'0' | 0 => {
-                    let name = long_name.take().unwrap_or_else(|| name(&header));
-                    let entry = self.read_chunk(&name, size)?;
-                    self.entry += 1;
-                    return Ok(Some(entry));
+                    let name = long_name.unwrap_or(header.name);
+                    return self.read_chunk(&name, header.size).map(Some);
                 }
-                b'x' => long_name = pax_path(&self.read_extension(size)?).or(long_name),
+                // SPEC POSIX pax: a record for the next entry. GNU tar: a long name for the next entry.
+                b'x' => {
+                    let body = self.read_extension(header.size)?;
+                    long_name = pax_path(&body).or(long_name);
+                }
                 b'L' => {
-                    let bytes = self.read_extension(size)?;
-                    long_name = Some(text(&bytes));
+                    let mut body = self.read_extension(header.size)?;
+                    while body.last() == Some(&0) {
+                        body.pop();
+                    }
+                    long_name = Some(body);
                 }
-                b'g' => drop(self.read_extension(size)?),
-                // Directories carry nothing.
-                b'5' if size == 0 => long_name = None,
-                _ => return Err(self.malformed("neither file nor directory")),
+                // Global pax records say nothing about names.
+                b'g' => {
+                    self.read_extension(header.size)?;
+                }
+                b'5' => {}
+                _ => return Err(self.malformed("is neither a file nor a directory")),
             }
         }
     }
 
-    fn read_chunk(&mut self, name: &str, size: u64) -> Result<Entry, TarError> {
-        let (root, chunk) = name
-            .split_once('/')
-            .and_then(|(root, chunk)| Some((unhex(root)?, unhex(chunk)?)))
-            .ok_or_else(|| self.malformed("name is not <64 hex>/<64 hex>"))?;
-        let size = usize::try_from(size)
-            .ok()
-            .filter(|size| (4 + SPAN_BYTES..=BODY_BYTES_MAX).contains(size))
-            .ok_or_else(|| self.malformed("size is not that of a chunk"))?;
-        let mut body = vec![0; size];
-        self.read_padded(&mut body)?;
-        let mut data = body.split_off(4);
-        let len = body.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
-        // With a stamp behind it, or without.
-        if len != data.len() && len + STAMP_BYTES != data.len() {
-            return Err(self.malformed("chunk length does not match the entry's"));
+    /// Reads the next header; `None` at the end mark or the end of the input.
+    fn read_header(&mut self) -> Result<Option<Header>, TarError> {
+        let mut block = [0; BLOCK_BYTES];
+        let got = self.fill(&mut block)?;
+        if got == 0 || block == [0; BLOCK_BYTES] {
+            return Ok(None);
         }
-        data.truncate(len);
-        let chunk = VerifiedChunk::verify(chunk, data).map_err(|source| TarError::Chunk {
+        if got < BLOCK_BYTES {
+            return Err(self.malformed("the archive ends inside a header; copy or make it again"));
+        }
+        let stated = octal(&block[148..156]);
+        if stated != Some(checksum(&block)) {
+            return Err(self.malformed("no tar header (the checksum is wrong)"));
+        }
+        let size = octal(&block[124..136])
+            .ok_or_else(|| self.malformed("the header's size is not a number"))?;
+        let mut name = until_nul(&block[345..500]).to_vec();
+        if &block[257..262] != b"ustar" || name.is_empty() {
+            name.clear();
+        } else {
+            name.push(b'/');
+        }
+        name.extend_from_slice(until_nul(&block[..100]));
+        Ok(Some(Header {
+            kind: block[156],
+            size,
+            name,
+        }))
+    }
+
+    fn read_chunk(&mut self, name: &[u8], size: u64) -> Result<Entry, TarError> {
+        let (root, address) = parse_name(name).ok_or_else(|| {
+            self.malformed("its name is not <64 hexadecimal digits>/<64 hexadecimal digits>")
+        })?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if !(4..=BODY_BYTES_MAX).contains(&size) {
+            return Err(self.malformed("its size is none that a chunk can have"));
+        }
+        let start = self.position;
+        let mut body = self.read_body(size)?;
+        let mut length = [0; 4];
+        length.copy_from_slice(&body[..4]);
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if size != 4 + length && size != length.saturating_add(4 + STAMP_BYTES) {
+            return Err(self.malformed("the length in front of the chunk does not fit the entry"));
+        }
+        body.truncate(4 + length);
+        body.drain(..4);
+        let chunk = VerifiedChunk::verify(address, body).map_err(|source| TarError::Chunk {
             entry: self.entry,
             source,
         })?;
+        self.body_offset = start + 4;
+        self.entry += 1;
         Ok(Entry { root, chunk })
     }
 
     fn read_extension(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
-        if size > EXTENSION_BYTES_MAX {
-            return Err(self.malformed("extended header is too long"));
+        match usize::try_from(size) {
+            Ok(size) if size <= EXTENSION_BYTES_MAX => self.read_body(size),
+            _ => Err(self.malformed("its extension record is too long")),
         }
-        let mut bytes = vec![0; size as usize];
-        self.read_padded(&mut bytes)?;
-        Ok(bytes)
     }
 
-    /// Reads a body and the padding to the next block.
-    fn read_padded(&mut self, body: &mut [u8]) -> Result<(), TarError> {
-        self.inner.read_exact(body)?;
-        let padding = body.len().next_multiple_of(BLOCK) - body.len();
-        self.inner.read_exact(&mut [0; BLOCK][..padding])?;
-        Ok(())
+    /// Reads a body and its padding. The padding of the last entry may be missing, as in bee's exports.
+    fn read_body(&mut self, size: usize) -> Result<Vec<u8>, TarError> {
+        let mut body = vec![0; size];
+        if self.fill(&mut body)? < size {
+            return Err(self.malformed("the archive ends inside it; copy or make it again"));
+        }
+        let padding = size.next_multiple_of(BLOCK_BYTES) - size;
+        self.fill(&mut [0; BLOCK_BYTES][..padding])?;
+        Ok(body)
     }
 
-    /// Reads a header block; `false` at the end of the input.
-    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, TarError> {
-        let mut have = 0;
-        while have < BLOCK {
-            match self.inner.read(&mut block[have..]) {
-                Ok(0) if have == 0 => return Ok(false),
-                Ok(0) => return Err(self.malformed("archive ends in the middle of a header")),
-                Ok(n) => have += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
+    /// Reads until `buffer` is full or the input ends; returns how much was read.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.inner.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => {
+                    filled += n;
+                    self.position += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(true)
+        Ok(filled)
     }
 }
 
@@ -237,71 +293,68 @@ impl<R: Read> Iterator for TarReader<R> {
     type Item = Result<Entry, TarError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
+        if self.ended {
             return None;
         }
-        let entry = self.read_entry();
-        self.done = !matches!(entry, Ok(Some(_)));
-        entry.transpose()
+        let next = self.next_entry().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
     }
 }
 
-/// Name from the header: `prefix/name` in ustar, else the name alone.
-fn name(header: &[u8; BLOCK]) -> String {
-    let (name, prefix) = (text(&header[..100]), text(&header[345..500]));
-    if header[257..262] == *b"ustar" && !prefix.is_empty() {
-        format!("{prefix}/{name}")
-    } else {
-        name
+/// Reads an octal field: digits between spaces, ended by space, NUL or its end.
+fn octal(field: &[u8]) -> Option<u64> {
+    let text = until_nul(field).trim_ascii();
+    if text.is_empty() {
+        return None;
     }
+    text.iter().try_fold(0_u64, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'7' => u64::from(digit - b'0'),
+            _ => return None,
+        };
+        value.checked_mul(8)?.checked_add(digit)
+    })
 }
 
-/// The text up to the first zero byte.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+fn until_nul(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+    &field[..end]
 }
 
-/// The `path` record of a pax header: lines of `<length> <key>=<value>\n`.
-fn pax_path(mut bytes: &[u8]) -> Option<String> {
-    while !bytes.is_empty() {
-        let space = bytes.iter().position(|b| *b == b' ')?;
-        let len: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
-        let line = bytes.get(space + 1..len.checked_sub(1)?)?;
-        if let Some(path) = line.strip_prefix(b"path=") {
-            return Some(String::from_utf8_lossy(path).into_owned());
+/// Finds `path` among the records `<length> <key>=<value>\n`.
+fn pax_path(body: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let space = rest.iter().position(|b| *b == b' ')?;
+        let length: usize = std::str::from_utf8(rest.get(..space)?).ok()?.parse().ok()?;
+        let record = rest.get(space + 1..length)?.strip_suffix(b"\n")?;
+        if let Some(path) = record.strip_prefix(b"path=") {
+            return Some(path.to_vec());
         }
-        bytes = bytes.get(len..)?;
+        rest = rest.get(length..)?;
     }
     None
 }
 
-/// An octal field, padded with spaces or zero bytes.
-fn octal(field: &[u8]) -> Option<u64> {
-    let digits = field.iter().skip_while(|b| **b == b' ');
-    let mut value = 0u64;
-    for digit in digits.take_while(|b| !matches!(b, 0 | b' ')) {
-        value = value.checked_mul(8)? + u64::from(digit.checked_sub(b'0').filter(|d| *d < 8)?);
-    }
-    Some(value)
+fn parse_name(name: &[u8]) -> Option<(ChunkAddress, ChunkAddress)> {
+    let root = name.get(..ADDRESS_DIGITS)?;
+    let chunk = name.get(ADDRESS_DIGITS..)?.strip_prefix(b"/")?;
+    Some((parse_address(root)?, parse_address(chunk)?))
 }
 
-fn hex(address: &ChunkAddress) -> String {
-    address.0.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<ChunkAddress> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
+fn parse_address(digits: &[u8]) -> Option<ChunkAddress> {
+    if digits.len() != ADDRESS_DIGITS {
         return None;
     }
-    let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = (high * 16 + low) as u8;
+    let mut address = [0; 32];
+    for (byte, pair) in address.iter_mut().zip(digits.chunks_exact(2)) {
+        if !pair.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
-    Some(ChunkAddress(out))
+    Some(ChunkAddress(address))
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! Networks start, connect, stop and come back.
-mod common;
-
-use common::chunks;
 use storer::devnet::{ChunkSource, Devnet, DevnetConfig};
+
+fn chunks(count: u32) -> Vec<bmt::VerifiedChunk> {
+    (0..count)
+        .map(|n| {
+            let payload = n.to_le_bytes().repeat(1024);
+            bmt::VerifiedChunk::content(4096u64.to_le_bytes(), &payload).unwrap()
+        })
+        .collect()
+}
 
 #[test]
 fn twenty_four_storers_connect_and_share_the_chunks_so_that_none_has_all() {

@@ -10,7 +10,6 @@ mod upgrade;
 
 use crate::buffer::Buffer;
 use crate::{Instant, Multiaddr, PeerId, PublicKey};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -117,8 +116,8 @@ const DETOUR_BYTES: usize = 2048;
 
 /// Where a connection stands.
 enum State {
-    Upgrading(Box<Upgrade>),
-    Open(Box<Mux>),
+    Upgrading(Upgrade),
+    Open(Mux),
     /// Over, before it was open.
     Failed,
 }
@@ -147,9 +146,9 @@ impl Connection {
         let mut out = Buffer::default();
         let upgrade = Upgrade::new(role, &config, now, out.tail());
         Self {
-            handshake_deadline: now.saturating_add(config.limits.handshake_timeout),
+            handshake_deadline: now + config.limits.handshake_timeout,
             config,
-            state: State::Upgrading(Box::new(upgrade)),
+            state: State::Upgrading(upgrade),
             out,
             message: Vec::new(),
             plain: 0..0,
@@ -224,7 +223,7 @@ impl Connection {
                         done.transport,
                         done.round_trip,
                     );
-                    self.state = State::Open(Box::new(mux));
+                    self.state = State::Open(mux);
                     if self.config.identify_peer
                         && let State::Open(mux) = &mut self.state
                     {

@@ -1,0 +1,242 @@
+//! Exit status and the words that go with it.
+use crate::check::CheckError;
+use crate::disk::DiskError;
+use crate::fetch::{DownloadError, FetchError};
+use crate::list::ListError;
+use crate::output::OutputError;
+use crate::publish::PublishError;
+use crate::source::{ChunkSetError, SourceError};
+use client::RunError;
+use content::mantaray::MantarayError;
+use std::process::ExitCode;
+use storer::devnet::DevnetError;
+use swarm::ChunkFailure;
+
+/// How the program ended. The numbers are part of its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// 0
+    Ok,
+    /// 1: the input is wrong or the operating system refuses.
+    Failed,
+    /// 2: the command line is wrong.
+    Usage,
+    /// 3: a chunk or path is not there.
+    NotFound,
+    /// 4: no peer could be reached.
+    NoPeers,
+    /// 5: a deadline passed.
+    TimedOut,
+    /// 6: what is there is not what it claims to be, or over a limit.
+    BadContent,
+    /// 130: stopped by a signal.
+    Interrupted,
+}
+
+impl ExitStatus {
+    /// The number the shell sees.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NoPeers => 4,
+            Self::TimedOut => 5,
+            Self::BadContent => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status.number())
+    }
+}
+
+/// An error as the user sees it: what happened, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Exit status.
+    pub status: ExitStatus,
+    /// What happened, where.
+    pub message: String,
+    /// The next step, where there is one that the message does not name.
+    pub hint: Option<&'static str>,
+}
+
+impl Failure {
+    /// Makes a failure without a hint.
+    pub fn new(status: ExitStatus, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn with_hint(self, hint: &'static str) -> Self {
+        Self {
+            hint: Some(hint),
+            ..self
+        }
+    }
+
+    /// Prints the failure to standard error and, with `--json`, as an object to standard output.
+    pub(super) fn print(&self, json: bool) {
+        use std::io::Write;
+        // Nobody can be told when both streams are closed.
+        let _ = writeln!(std::io::stderr(), "deboot: {}", self.message);
+        if let Some(hint) = self.hint {
+            let _ = writeln!(std::io::stderr(), "  next: {hint}");
+        }
+        if json {
+            let _ = writeln!(std::io::stdout(), "{:#}", super::error_json(self));
+        }
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string())
+    }
+}
+
+impl From<ChunkSetError> for Failure {
+    fn from(error: ChunkSetError) -> Self {
+        let status = match &error {
+            ChunkSetError::Open { .. } => ExitStatus::Failed,
+            ChunkSetError::Archive { .. } | ChunkSetError::TooLarge(_) => ExitStatus::BadContent,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let failure = Self::new(ExitStatus::Failed, error.to_string());
+        match error {
+            PublishError::Manifest(_) => {
+                failure.with_hint("correct the field and check the file with `deboot check`")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string())
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        let hint = match &error {
+            DiskError::Efi { .. } => "give --efi the SWFETCH.EFI that was built for the target",
+            DiskError::TooSmall { .. } => "give a larger --size, or leave it out",
+            _ => return Self::new(ExitStatus::Failed, error.to_string()),
+        };
+        Self::new(ExitStatus::Failed, error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<DevnetError> for Failure {
+    fn from(error: DevnetError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string())
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        let message = error.to_string();
+        match error {
+            ListError::Directory(source) => from_source(&source, message, mantaray_status),
+            ListError::Sizes(source) => from_source(&source, message, |never| match *never {}),
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let message = error.to_string();
+        match error {
+            FetchError::Lookup { source, .. } => from_source(&source, message, mantaray_status),
+            FetchError::Download(source) => from_source(&source, message, |error| match error {
+                DownloadError::Join(_) => ExitStatus::BadContent,
+                DownloadError::Write(_) => ExitStatus::Failed,
+            }),
+            FetchError::NoContent { .. } | FetchError::NoIndexDocument => {
+                Self::new(ExitStatus::NotFound, message)
+            }
+            FetchError::Output(_) | FetchError::Stdout(_) => Self::new(ExitStatus::Failed, message),
+        }
+    }
+}
+
+fn mantaray_status(error: &MantarayError) -> ExitStatus {
+    match error {
+        MantarayError::NotFound => ExitStatus::NotFound,
+        MantarayError::PathTooLong { .. } => ExitStatus::Usage,
+        _ => ExitStatus::BadContent,
+    }
+}
+
+fn from_source<E>(
+    error: &SourceError<E>,
+    message: String,
+    consumer: impl Fn(&E) -> ExitStatus,
+) -> Failure {
+    let (status, hint) = match error {
+        SourceError::Network(error) => return from_run(error, message, consumer),
+        SourceError::Consumer(error) => return from_consumer(consumer(error), message),
+        SourceError::Missing(_) => (
+            ExitStatus::NotFound,
+            "the set is incomplete or belongs to another reference; fetch from peers, or give all sets with --chunks",
+        ),
+        SourceError::Local(_) => return Failure::new(ExitStatus::Failed, message),
+        SourceError::Stopped => return Failure::new(ExitStatus::Interrupted, message),
+        SourceError::Starved => return Failure::new(ExitStatus::BadContent, message),
+    };
+    Failure::new(status, message).with_hint(hint)
+}
+
+fn from_consumer(status: ExitStatus, message: String) -> Failure {
+    let failure = Failure::new(status, message);
+    match status {
+        ExitStatus::NotFound => failure.with_hint("`deboot ls` shows the paths of the directory"),
+        _ => failure,
+    }
+}
+
+fn from_run<E>(
+    error: &RunError<E>,
+    message: String,
+    consumer: impl Fn(&E) -> ExitStatus,
+) -> Failure {
+    let (status, hint) = match error {
+        RunError::Consumer(error) => return from_consumer(consumer(error), message),
+        RunError::Unavailable { failure, .. } => {
+            let status = match failure {
+                ChunkFailure::TimedOut { .. } => ExitStatus::TimedOut,
+                _ => ExitStatus::NotFound,
+            };
+            (
+                status,
+                "check the reference and --network-id; the content may be gone or not yet spread: try again, or publish it again",
+            )
+        }
+        RunError::NoPeers { .. } => (
+            ExitStatus::NoPeers,
+            "check the network, DNS and firewall (TCP 1634 outwards), --network-id, or name a node with --peer",
+        ),
+        RunError::TimedOut { .. } => (ExitStatus::TimedOut, "give a longer --timeout"),
+        RunError::Stopped => return Failure::new(ExitStatus::Interrupted, message),
+        RunError::EventQueue(_) => return Failure::new(ExitStatus::Failed, message),
+        RunError::Starved => return Failure::new(ExitStatus::BadContent, message),
+    };
+    Failure::new(status, message).with_hint(hint)
+}

@@ -1,7 +1,7 @@
 //! What to boot and how: host configuration manifest v1, boot configuration `deboot.toml`, and the consumer that fetches a whole boot.
 //!
 //! Architecture invariant: no I/O, no clock. Everything parsed here comes from strangers or from an operator's editor: every
-//! error names the line, the field and the fix.
+//! error names the line, the field and the fix, and has a stable id with a section in `docs/errors.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,4 +11,11 @@ extern crate std;
 
 pub mod boot;
 pub mod config;
+pub mod help;
+mod json;
 pub mod manifest;
+pub mod place;
+mod suggest;
+
+pub use help::Help;
+pub use place::Place;

@@ -35,6 +35,9 @@ pub(super) mod kind {
 /// What is wrong with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeDefect {
+    /// It does not begin like a node.
+    #[error("its bytes are no mantaray node of version 0.1 or 0.2")]
+    Version,
     /// It ends inside its header, entry, index or a fork.
     #[error("it ends early, at byte {at}")]
     Truncated {

@@ -61,20 +61,18 @@ pub fn write_release(
         cmdline: release.cmdline.clone(),
         update: None,
     };
-    let json = manifest.to_json();
     std::fs::create_dir_all(directory).map_err(|error| ReleaseError::Write {
         path: directory.to_owned(),
         error,
     })?;
-    let files = [
-        (KERNEL_PATH, &release.kernel[..]),
-        (INITRAMFS_PATH, &release.initramfs),
-        (MANIFEST_PATH, json.as_bytes()),
-    ];
-    for (name, bytes) in files {
+    let write = |name: &str, bytes: &[u8]| {
         let path = directory.join(name);
-        std::fs::write(&path, bytes).map_err(|error| ReleaseError::Write { path, error })?;
-    }
+        std::fs::write(&path, bytes).map_err(|error| ReleaseError::Write { path, error })
+    };
+    write(KERNEL_PATH, &release.kernel)?;
+    write(INITRAMFS_PATH, &release.initramfs)?;
+    // The manifest comes last: a directory that has one is whole.
+    write(MANIFEST_PATH, manifest.to_json().as_bytes())?;
     Ok(manifest)
 }
 

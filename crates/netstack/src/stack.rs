@@ -158,10 +158,12 @@ impl<D: Device> Stack<D> {
             node.handle_network_lost(now);
             moved = true;
         }
-        let (pump, mut net, notes) = self.split(now);
-        while let Some(address) = net.neighbours.poll_silent() {
+        while let Some(address) = self.neighbours.poll_silent() {
+            self.push(Event::NeighbourSilent { address });
+            let (pump, mut net, _) = self.split(now);
             moved |= pump.handle_silent_neighbour(&mut net, node, address);
         }
+        let (pump, mut net, notes) = self.split(now);
         for (to, local_port) in notes.unreachable.drain(..) {
             moved |= pump.handle_unreachable(&mut net, node, to, local_port);
         }

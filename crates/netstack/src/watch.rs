@@ -12,7 +12,7 @@ use smoltcp::phy::{
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DhcpPacket, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 
 /// Notes of one kind kept between two looks; a flood of ARP, ICMP or DHCP costs no more memory than this.
@@ -117,19 +117,25 @@ impl Notes {
         let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
         Ipv4Repr::parse(&packet, &self.checksum).ok()?;
         let message = Icmpv4Packet::new_checked(packet.payload()).ok()?;
-        let Icmpv4Repr::DstUnreachable { header, data, .. } =
-            Icmpv4Repr::parse(&message, &self.checksum).ok()?
-        else {
+        // Code 4 says that a packet was too big, which a SYN never is.
+        if message.msg_type() != Icmpv4Message::DstUnreachable
+            || message.msg_code() == 4
+            || (self.checksum.icmpv4.rx() && !message.verify_checksum())
+        {
+            return None;
+        }
+        // SPEC RFC 792: what could not be delivered follows, cut off eight bytes after its IP header; in TCP those begin with the
+        // ports. smoltcp's own types read whole packets only.
+        let inner = message.data();
+        let header_bytes = usize::from(inner.first()? & 0x0f).checked_mul(4)?;
+        let (&[6], Some(to)) = (inner.get(9..10)?, inner.get(16..)?.first_chunk::<4>()) else {
             return None;
         };
-        // SPEC RFC 792: the first eight bytes of what could not be delivered follow; in TCP they begin with the ports.
-        let ([a, b, c, d], IpProtocol::Tcp) = (data.first_chunk::<4>()?, header.next_header) else {
-            return None;
-        };
-        let (local, remote) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+        let &[a, b, c, d] = inner.get(header_bytes..)?.first_chunk::<4>()?;
+        let (local, remote) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         if self.unreachable.len() < NOTES_MAX {
             self.unreachable
-                .push((SocketAddrV4::new(header.dst_addr, remote), local));
+                .push((SocketAddrV4::new(Ipv4Addr::from(*to), remote), local));
         }
         Some(())
     }

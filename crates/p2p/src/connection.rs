@@ -10,6 +10,7 @@ mod upgrade;
 
 use crate::buffer::Buffer;
 use crate::{Instant, Multiaddr, PeerId, PublicKey};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -116,8 +117,8 @@ const DETOUR_BYTES: usize = 2048;
 
 /// Where a connection stands.
 enum State {
-    Upgrading(Upgrade),
-    Open(Mux),
+    Upgrading(Box<Upgrade>),
+    Open(Box<Mux>),
     /// Over, before it was open.
     Failed,
 }
@@ -146,9 +147,9 @@ impl Connection {
         let mut out = Buffer::default();
         let upgrade = Upgrade::new(role, &config, now, out.tail());
         Self {
-            handshake_deadline: now + config.limits.handshake_timeout,
+            handshake_deadline: now.saturating_add(config.limits.handshake_timeout),
             config,
-            state: State::Upgrading(upgrade),
+            state: State::Upgrading(Box::new(upgrade)),
             out,
             message: Vec::new(),
             plain: 0..0,
@@ -223,7 +224,7 @@ impl Connection {
                         done.transport,
                         done.round_trip,
                     );
-                    self.state = State::Open(mux);
+                    self.state = State::Open(Box::new(mux));
                     if self.config.identify_peer
                         && let State::Open(mux) = &mut self.state
                     {

@@ -33,15 +33,19 @@ impl Instant {
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros.saturating_sub(earlier.micros))
     }
+    /// The instant `duration` later, or the last one there is.
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            micros: self.micros.saturating_add(micros),
+        }
+    }
 }
 
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, d: Duration) -> Self {
-        let micros = u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            micros: self.micros.saturating_add(micros),
-        }
+        self.saturating_add(d)
     }
 }
 

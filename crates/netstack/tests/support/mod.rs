@@ -7,6 +7,7 @@
 )]
 
 pub mod dhcp;
+pub mod dns;
 pub mod fake;
 pub mod server;
 pub mod wire;
@@ -124,4 +125,116 @@ impl World {
     pub fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
         self.events.iter().filter(|(_, event)| is(event)).count()
     }
+}
+
+/// Answers for machines 10.0.2.`hosts` on the link: they resolve, and refuse every connection.
+pub fn machines(frame: &[u8], hosts: std::ops::Range<u8>) -> Option<Vec<Vec<u8>>> {
+    let mac = |host: u8| [0x52, 0x55, 0, 0, 1, host];
+    if frame.get(12..14) == Some(&[8, 6])
+        && frame[38..41] == [10, 0, 2]
+        && hosts.contains(&frame[41])
+    {
+        let mut answer = frame.to_vec();
+        answer[0..6].copy_from_slice(&frame[6..12]);
+        answer[6..12].copy_from_slice(&mac(frame[41]));
+        answer[21] = 2;
+        answer[22..28].copy_from_slice(&mac(frame[41]));
+        answer[28..32].copy_from_slice(&frame[38..42]);
+        answer[32..42].copy_from_slice(&frame[22..32]);
+        return Some(vec![answer]);
+    }
+    if frame.get(12..14) == Some(&[8, 0]) && frame[23] == 6 && hosts.contains(&frame[33]) {
+        assert_eq!(frame[0..6], mac(frame[33]), "sent to the wrong machine");
+        return Some(vec![refusal(frame)]);
+    }
+    None
+}
+
+/// The reset that answers a SYN.
+fn refusal(frame: &[u8]) -> Vec<u8> {
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket,
+        TcpRepr, TcpSeqNumber,
+    };
+    let ethernet = EthernetFrame::new_unchecked(frame);
+    let ip = Ipv4Packet::new_unchecked(ethernet.payload());
+    let tcp = TcpPacket::new_unchecked(ip.payload());
+    let checksum = ChecksumCapabilities::default();
+    let repr = TcpRepr {
+        src_port: tcp.dst_port(),
+        dst_port: tcp.src_port(),
+        control: TcpControl::Rst,
+        seq_number: TcpSeqNumber(0),
+        ack_number: Some(tcp.seq_number() + 1),
+        window_len: 0,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let ip_repr = Ipv4Repr {
+        src_addr: ip.dst_addr(),
+        dst_addr: ip.src_addr(),
+        next_header: IpProtocol::Tcp,
+        payload_len: repr.buffer_len(),
+        hop_limit: 64,
+    };
+    let mut bytes = vec![0; 34 + repr.buffer_len()];
+    let mut answer = EthernetFrame::new_unchecked(&mut bytes[..]);
+    answer.set_src_addr(ethernet.dst_addr());
+    answer.set_dst_addr(ethernet.src_addr());
+    answer.set_ethertype(EthernetProtocol::Ipv4);
+    let mut packet = Ipv4Packet::new_unchecked(answer.payload_mut());
+    ip_repr.emit(&mut packet, &checksum);
+    let (from, to) = (ip_repr.src_addr.into(), ip_repr.dst_addr.into());
+    repr.emit(
+        &mut TcpPacket::new_unchecked(packet.payload_mut()),
+        &from,
+        &to,
+        &checksum,
+    );
+    bytes
+}
+
+/// A router's "host unreachable" for every packet to `host`.
+pub fn host_unreachable(frame: &[u8], host: [u8; 4]) -> Option<Vec<Vec<u8>>> {
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        EthernetFrame, EthernetProtocol, Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr,
+        IpProtocol, Ipv4Packet, Ipv4Repr,
+    };
+    let ethernet = EthernetFrame::new_unchecked(frame);
+    if ethernet.ethertype() != EthernetProtocol::Ipv4 || frame[30..34] != host {
+        return None;
+    }
+    let checksum = ChecksumCapabilities::default();
+    let ip = Ipv4Packet::new_unchecked(ethernet.payload());
+    let header = Ipv4Repr::parse(&ip, &checksum).expect("a sound packet");
+    let repr = Icmpv4Repr::DstUnreachable {
+        reason: Icmpv4DstUnreachable::HostUnreachable,
+        header,
+        data: &ip.payload()[..8],
+    };
+    let ip_repr = Ipv4Repr {
+        src_addr: server::SERVER,
+        dst_addr: header.src_addr,
+        next_header: IpProtocol::Icmp,
+        payload_len: repr.buffer_len(),
+        hop_limit: 64,
+    };
+    let mut bytes = vec![0; 34 + repr.buffer_len()];
+    let mut answer = EthernetFrame::new_unchecked(&mut bytes[..]);
+    answer.set_src_addr(ethernet.dst_addr());
+    answer.set_dst_addr(ethernet.src_addr());
+    answer.set_ethertype(EthernetProtocol::Ipv4);
+    let mut packet = Ipv4Packet::new_unchecked(answer.payload_mut());
+    ip_repr.emit(&mut packet, &checksum);
+    repr.emit(
+        &mut Icmpv4Packet::new_unchecked(packet.payload_mut()),
+        &checksum,
+    );
+    Some(vec![bytes])
 }

@@ -12,6 +12,9 @@ use std::net::Ipv4Addr;
 pub const SERVER_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 0, 0, 0, 2]);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
+/// The server's second address.
+pub const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+
 /// What a TCP port does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -27,6 +30,8 @@ pub enum Service {
     Reset(u64),
     /// Counts and throws away.
     Sink,
+    /// Answers DNS questions with this many texts.
+    DnsTexts(u64),
     /// Neither reads nor writes.
     Deaf,
     /// Sends 1000 bytes and never closes, even when the other end does.
@@ -63,6 +68,8 @@ pub struct Server {
     /// Frames of any kind that a test wants to answer itself; returned frames are sent.
     #[allow(clippy::type_complexity, reason = "a hook of one test")]
     pub hook: Option<Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<Vec<u8>>>>>,
+    /// Whether senders mind congestion. smoltcp counts acknowledgements, not bytes, and so starts slowly.
+    pub congestion: bool,
     /// Frames seen, by any hook or not.
     pub frames: u64,
 }
@@ -74,9 +81,11 @@ impl Server {
         config.random_seed = 99;
         let mut interface = Interface::new(config, &mut queue, smoltcp::time::Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            addresses
-                .push(IpCidr::new(SERVER.into(), 24))
-                .expect("room");
+            for address in [SERVER, SECOND] {
+                addresses
+                    .push(IpCidr::new(address.into(), 24))
+                    .expect("room");
+            }
         });
         Self {
             port,
@@ -86,6 +95,7 @@ impl Server {
             listeners: Vec::new(),
             dhcp: Some(DhcpServer::new(SERVER, SERVER_MAC)),
             hook: None,
+            congestion: true,
             frames: 0,
         }
     }
@@ -100,7 +110,11 @@ impl Server {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.listen(port).expect("a free port");
         socket.set_nagle_enabled(false);
-        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        socket.set_congestion_control(if self.congestion {
+            tcp::CongestionControl::Reno
+        } else {
+            tcp::CongestionControl::None
+        });
         let handle = self.sockets.add(socket);
         self.listeners.push(Listener {
             port,
@@ -216,6 +230,28 @@ impl Listener {
                 let moved = self.swallow(socket);
                 Self::finish(socket);
                 moved
+            }
+            Service::DnsTexts(count) => {
+                let Ok(bytes) = socket.peek(1024) else {
+                    Self::finish(socket);
+                    return false;
+                };
+                let length = bytes
+                    .first_chunk()
+                    .map_or(0, |l| usize::from(u16::from_be_bytes(*l)));
+                if length == 0 || bytes.len() < length + 2 {
+                    return false;
+                }
+                let texts: Vec<Vec<u8>> = (0..count)
+                    .map(|i| super::dns::txt(&format!("text {i}")))
+                    .collect();
+                let answer = super::dns::reply(&bytes[2..], 0x8180, &texts);
+                let length = u16::try_from(answer.len()).expect("short").to_be_bytes();
+                let mut swallowed = [0; 1024];
+                let _ = socket.recv_slice(&mut swallowed);
+                socket.send_slice(&length).expect("open");
+                socket.send_slice(&answer).expect("open");
+                true
             }
             Service::Deaf => false,
             Service::HalfOpen => self.fill(socket, 1000),

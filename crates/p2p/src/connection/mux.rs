@@ -94,7 +94,7 @@ impl Mux {
             transport,
             session,
             deadlines: BTreeSet::new(),
-            next_ping: now + limits.keepalive_interval,
+            next_ping: now.saturating_add(limits.keepalive_interval),
             ping: None,
             ping_value: 0,
             round_trip,
@@ -121,7 +121,7 @@ impl Mux {
         while let Some(event) = self.session.poll_event() {
             match event {
                 yamux::Event::Opened(id) => {
-                    let deadline = now + config.limits.negotiation_timeout;
+                    let deadline = now.saturating_add(config.limits.negotiation_timeout);
                     let listener = Listener::default();
                     self.put(id, Use::Listening { listener, deadline });
                     self.deadlines.insert((deadline, id));
@@ -177,7 +177,7 @@ impl Mux {
     pub(super) fn poll_timeout(&self, config: &Config) -> (Instant, TimeoutReason) {
         let keepalive = match self.ping {
             Some((_, sent)) => (
-                sent + config.limits.keepalive_timeout,
+                sent.saturating_add(config.limits.keepalive_timeout),
                 TimeoutReason::KeepaliveLost,
             ),
             None => (self.next_ping, TimeoutReason::Keepalive),
@@ -203,7 +203,7 @@ impl Mux {
             self.abandon(first.1, events);
         }
         match self.ping {
-            Some((_, sent)) if now >= sent + config.limits.keepalive_timeout => {
+            Some((_, sent)) if now >= sent.saturating_add(config.limits.keepalive_timeout) => {
                 return Err(Error::KeepaliveLost);
             }
             None if now >= self.next_ping => {
@@ -224,7 +224,7 @@ impl Mux {
             self.round_trip = Some(round_trip);
             self.session.set_round_trip(round_trip);
             self.ping = None;
-            self.next_ping = now + config.limits.keepalive_interval;
+            self.next_ping = now.saturating_add(config.limits.keepalive_interval);
         }
     }
 
@@ -546,7 +546,7 @@ impl Mux {
             self.session.reset(id);
             return Err(refused.into());
         }
-        let deadline = now + timeout;
+        let deadline = now.saturating_add(timeout);
         self.deadlines.insert((deadline, id));
         self.put(
             id,

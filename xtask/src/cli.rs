@@ -1,0 +1,126 @@
+//! The verbs and their options.
+use crate::{demo, image, packages, paths, programs, qemu};
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Every developer verb of deboot.
+#[derive(Parser, Debug)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_version_flag = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Boots Linux from a Swarm on this machine, in QEMU, and prints where the time went
+    Demo(DemoOptions),
+    /// Boots a disk with UEFI firmware; the terminal is its serial console (Ctrl-A X ends it)
+    Qemu(QemuOptions),
+    /// Builds the demonstration's release directory (kernel, initramfs, manifest), ready for `deboot publish`
+    Image,
+    /// Prints the size of SWFETCH.EFI, and fails above the limit
+    Size,
+}
+
+/// Options of `demo`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoOptions {
+    /// Debt limits of the storers: `lan` (not throttled) or `public` (bee's own)
+    #[arg(long, default_value = "lan", value_parser = ["lan", "public"])]
+    pub(crate) profile: String,
+    /// Handshake generation of the storers: 14 (bee up to 2.7), 15 (bee from 2.8 on) or both
+    #[arg(long, default_value = "both", value_parser = ["14", "15", "both"])]
+    pub(crate) generation: String,
+    /// Storers beside the boot node [default: 24, with --profile public 64]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) storers: Option<u16>,
+    /// Seconds from power-on to the result [default: 300, with --profile public 900]
+    #[arg(long)]
+    pub(crate) timeout: Option<u64>,
+    /// Keeps the network running after the boot, and says how to boot again
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Emulates the processor even where hardware virtualisation works
+    #[arg(long)]
+    pub(crate) tcg: bool,
+}
+
+#[derive(Args, Debug)]
+struct QemuOptions {
+    /// The disk
+    disk: PathBuf,
+    /// Memory, MiB
+    #[arg(long, default_value_t = 1024)]
+    memory: u32,
+    /// Uses hardware virtualisation
+    #[arg(long)]
+    kvm: bool,
+    /// Keeps what the guest writes to the disk
+    #[arg(long)]
+    write: bool,
+    /// Seconds until the machine is turned off
+    #[arg(long, default_value_t = 3600)]
+    timeout: u64,
+}
+
+/// Runs the verb on the command line.
+///
+/// # Errors
+/// What the verb could not do.
+pub(crate) fn run() -> Result<ExitCode> {
+    match Cli::parse().verb {
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Qemu(options) => interactive(&options),
+        Verb::Image => {
+            packages::ensure(&[packages::Need::Linker])?;
+            println!("{}", image::demo()?.directory.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Size => size(),
+    }
+}
+
+/// Largest SWFETCH.EFI, bytes.
+pub(crate) const SWFETCH_BYTES_MAX: u64 = 1_000_000;
+
+fn size() -> Result<ExitCode> {
+    packages::ensure(&[packages::Need::Linker])?;
+    let bytes = std::fs::metadata(programs::swfetch()?)?.len();
+    println!(
+        "SWFETCH.EFI: {bytes} bytes, {:.1} % of the limit of {SWFETCH_BYTES_MAX}",
+        percent(bytes)
+    );
+    if bytes > SWFETCH_BYTES_MAX {
+        bail!("SWFETCH.EFI is too big");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn percent(bytes: u64) -> f64 {
+    100.0 * bytes as f64 / SWFETCH_BYTES_MAX as f64
+}
+
+fn interactive(options: &QemuOptions) -> Result<ExitCode> {
+    use packages::Need;
+    packages::ensure(&[Need::Qemu, Need::Ovmf])?;
+    let mut machine = qemu::Machine::new(&options.disk, &paths::work("qemu")?);
+    machine.memory_mib = options.memory;
+    machine.keep_writes = options.write;
+    if options.kvm {
+        machine.accelerator = qemu::Accelerator::Kvm;
+    }
+    let mut command = machine.command()?;
+    command
+        .args(["-serial", "mon:stdio"])
+        .stdin(std::process::Stdio::inherit());
+    crate::process::run(&mut command, Duration::from_secs(options.timeout))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -193,11 +193,12 @@ impl Artifacts {
             while let Some(piece) = file.join.poll_piece() {
                 place(buffer, file.start, &piece);
                 // A file that is no kernel is refused with its first chunk, not after all of it.
-                if is_kernel && piece.offset() == 0 && !self.kernel_checked {
-                    if let Some(result) = check_kernel(piece.bytes(), self.architecture) {
-                        result.map_err(BootError::Kernel)?;
-                        self.kernel_checked = true;
-                    }
+                if is_kernel
+                    && piece.offset() == 0
+                    && let Some(result) = check_kernel(piece.bytes(), self.architecture)
+                {
+                    result.map_err(BootError::Kernel)?;
+                    self.kernel_checked = true;
                 }
             }
             if is_kernel && !self.kernel_checked && file.join.is_done() {

@@ -53,6 +53,8 @@ counters! {
     blocklistings,
     /// Hive records sent.
     peers_announced,
+    /// Hive records refused because their sender is over its allowance.
+    peers_refused,
     /// Wrong chunks received from other storers while forwarding.
     wrong_chunks,
 }

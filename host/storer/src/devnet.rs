@@ -76,7 +76,7 @@ pub struct DevnetConfig {
     pub announce_host: Option<IpAddr>,
     /// Misbehaviour per node index (0 is the boot node).
     pub faults: BTreeMap<usize, Vec<Fault>>,
-    /// Neighbours per bin for storers. Default `None`: everybody up to 15 storers, 3 per bin above.
+    /// Neighbours per bin for storers. Default `None`: everybody up to 15 storers, 2 per bin above.
     pub neighbours_per_bin: Option<usize>,
     /// Lets storers keep chunks they forwarded. Default false, so that routes are used again and again.
     pub cache_forwarded: bool,
@@ -634,3 +634,6 @@ fn load(config: &DevnetConfig, nodes: &[NodeConfig]) -> Result<(), DevnetError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

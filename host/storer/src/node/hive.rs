@@ -134,6 +134,9 @@ pub(crate) async fn accept(
     framed.accept_headers().await?;
     let message: Peers = tokio::time::timeout(TIMEOUT, framed.read()).await??;
     if !lock(&session.hive_in).take(message.peers.len()) {
+        node.counters()
+            .peers_refused
+            .add(message.peers.len() as u64);
         return Err(ProtocolError::Refused("too many peers announced"));
     }
     if node.config.neighbours_per_bin > 0 {

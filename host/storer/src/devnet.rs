@@ -272,7 +272,7 @@ impl Devnet {
         let per_bin =
             config
                 .neighbours_per_bin
-                .unwrap_or(if config.storers < 16 { usize::MAX } else { 3 });
+                .unwrap_or(if config.storers < 16 { usize::MAX } else { 2 });
         let links = plan::links(&overlays, per_bin);
         devnet.slots = configs
             .into_iter()

@@ -95,7 +95,7 @@ mod tests {
         );
         assert_eq!(
             HEX.replace('e', "g").parse::<Target>(),
-            Err(TargetError::Reference(ReferenceError::Digit(4)))
+            Err(TargetError::Reference(ReferenceError::Digit(5)))
         );
     }
 }

@@ -317,7 +317,7 @@ fn parse_time(text: &str) -> Result<Duration, &'static str> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
         "" | "s" => 1,
-        "m" => 60,
+        "m" | "min" => 60,
         "h" => 3600,
         _ => return Err(FORM),
     };

@@ -1,14 +1,8 @@
 //! Networks start, connect, stop and come back.
-use storer::devnet::{ChunkSource, Devnet, DevnetConfig};
+mod common;
 
-fn chunks(count: u32) -> Vec<bmt::VerifiedChunk> {
-    (0..count)
-        .map(|n| {
-            let payload = n.to_le_bytes().repeat(1024);
-            bmt::VerifiedChunk::content(4096u64.to_le_bytes(), &payload).unwrap()
-        })
-        .collect()
-}
+use common::chunks;
+use storer::devnet::{ChunkSource, Devnet, DevnetConfig};
 
 #[test]
 fn twenty_four_storers_connect_and_share_the_chunks_so_that_none_has_all() {

@@ -72,6 +72,8 @@ pub struct StaticKey {
     secret: [u8; 32],
     public: [u8; 32],
     payload: Vec<u8>,
+    /// The payload lists `/yamux/1.0.0`. Always, but for tests of peers that do not.
+    early_yamux: bool,
 }
 
 impl StaticKey {
@@ -93,7 +95,17 @@ impl StaticKey {
             secret,
             public,
             payload,
+            early_yamux: true,
         }
+    }
+
+    /// The same key pair with a payload that lists no muxers.
+    #[cfg(test)]
+    pub(crate) fn without_early_muxer(mut self) -> Self {
+        let extension = [0x22, 14, 0x12, 12].len() + YAMUX.len();
+        self.payload.truncate(self.payload.len() - extension);
+        self.early_yamux = false;
+        self
     }
 }
 
@@ -464,6 +476,7 @@ impl Handshake {
 pub(crate) struct SecureHandshake {
     noise: Handshake,
     payload: Vec<u8>,
+    early_yamux: bool,
     peer: Option<PeerPayload>,
 }
 
@@ -473,6 +486,7 @@ impl SecureHandshake {
             // SPEC noise-libp2p "The Noise Handshake": the prologue is empty.
             noise: Handshake::new(role, static_key, ephemeral, &[]),
             payload: static_key.payload.clone(),
+            early_yamux: static_key.early_yamux,
             peer: None,
         }
     }
@@ -504,6 +518,11 @@ impl SecureHandshake {
     /// The peer's claims, once its payload was read.
     pub(crate) const fn peer(&self) -> Option<&PeerPayload> {
         self.peer.as_ref()
+    }
+
+    /// Both sides listed `/yamux/1.0.0`, so its negotiation is skipped.
+    pub(crate) fn early_yamux(&self) -> bool {
+        self.early_yamux && self.peer.as_ref().is_some_and(|peer| peer.early_yamux)
     }
 
     /// Checks the peer's signature.

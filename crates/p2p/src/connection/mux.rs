@@ -688,4 +688,14 @@ impl Mux {
         self.session.write(id, bytes).unwrap();
         StreamId(id)
     }
+
+    /// Encrypts bytes that no session wrote.
+    #[cfg(test)]
+    pub(super) fn seal_raw(&mut self, plain: &[u8]) -> Vec<u8> {
+        let mut message = plain.to_vec();
+        let tag = self.transport.send.seal(&[], &mut message).unwrap();
+        message.extend_from_slice(&tag);
+        let length = u16::try_from(message.len()).unwrap();
+        [&length.to_be_bytes()[..], &message].concat()
+    }
 }

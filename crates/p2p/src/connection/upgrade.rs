@@ -174,7 +174,6 @@ impl Upgrade {
         out: &mut Vec<u8>,
     ) -> Result<Option<Done>, Error> {
         self.handshake.read_message(message)?;
-        let mut early_yamux = false;
         if let Some(payload) = self.handshake.peer() {
             let actual = payload.key.peer_id();
             // The cheap check first; a wrong peer is refused either way.
@@ -186,7 +185,6 @@ impl Upgrade {
                     actual,
                 });
             }
-            early_yamux = payload.early_yamux;
             self.peer = Some((payload.key.clone(), actual));
             self.handshake.verify_peer()?;
         }
@@ -196,6 +194,7 @@ impl Upgrade {
         if self.handshake.writes_next().is_some() {
             return Ok(None);
         }
+        let early_yamux = self.handshake.early_yamux();
         let mut transport = self.handshake.split()?;
         let mut proposal = Vec::new();
         let negotiation = Negotiation::new(self.role, YAMUX, &mut proposal);

@@ -41,7 +41,7 @@ struct Inner {
     /// Frames under way to each side, by time of arrival.
     frames: [BTreeMap<(u64, u64), Vec<u8>>; 2],
     spare: Vec<Vec<u8>>,
-    carried: u64,
+    carried: [u64; 2],
 }
 
 /// A link.
@@ -64,7 +64,7 @@ impl Wire {
             sequence: 0,
             frames: [BTreeMap::new(), BTreeMap::new()],
             spare: Vec::new(),
-            carried: 0,
+            carried: [0; 2],
         })))
     }
 
@@ -87,9 +87,9 @@ impl Wire {
         self.0.borrow_mut().faults = faults;
     }
 
-    /// Frames handed to the link so far, lost ones included.
-    pub fn carried(&self) -> u64 {
-        self.0.borrow().carried
+    /// Frames that one side has handed to the link so far, lost ones included.
+    pub fn sent_by(&self, side: usize) -> u64 {
+        self.0.borrow().carried[side]
     }
 
     pub fn poll_at(&self) -> Option<Instant> {
@@ -113,7 +113,7 @@ impl Inner {
     }
 
     fn send(&mut self, now: u64, to: usize, frame: Vec<u8>) {
-        self.carried += 1;
+        self.carried[1 - to] += 1;
         let copies = 1 + u64::from(self.draw() % 1000 < self.faults.doubled_per_mille);
         for _ in 0..copies {
             if self.is_cut || self.draw() % 1000 < self.faults.lost_per_mille {

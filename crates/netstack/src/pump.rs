@@ -9,7 +9,7 @@ use crate::route::Route;
 use crate::streams::Streams;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use p2p::Instant;
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
@@ -171,6 +171,9 @@ impl Pump {
             moved = true;
             match command {
                 Command::Dial { conn, address } => {
+                    if let Some(route) = net.route {
+                        node.handle_local_address(IpAddr::V4(route.address));
+                    }
                     if let Err(error) = self.dial(net, conn, address) {
                         node.handle_dial_failed(net.now, conn, error);
                     }

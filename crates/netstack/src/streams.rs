@@ -1,4 +1,5 @@
 //! What the pump needs of the node.
+use core::net::IpAddr;
 use p2p::Instant;
 use swarm::{Command, ConnId, DialError, DnsAnswer, DnsQueryId, Node};
 
@@ -7,6 +8,7 @@ use swarm::{Command, ConnId, DialError, DnsAnswer, DnsQueryId, Node};
 #[expect(missing_docs, reason = "each method is documented at Node")]
 pub trait Streams {
     fn poll_command(&mut self) -> Option<Command>;
+    fn handle_local_address(&mut self, address: IpAddr);
     fn handle_connected(&mut self, now: Instant, conn: ConnId);
     fn handle_dial_failed(&mut self, now: Instant, conn: ConnId, error: DialError);
     fn handle_received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> usize;
@@ -22,6 +24,9 @@ pub trait Streams {
 impl Streams for Node {
     fn poll_command(&mut self) -> Option<Command> {
         Self::poll_command(self)
+    }
+    fn handle_local_address(&mut self, address: IpAddr) {
+        Self::handle_local_address(self, address);
     }
     fn handle_connected(&mut self, now: Instant, conn: ConnId) {
         Self::handle_connected(self, now, conn);

@@ -145,6 +145,7 @@ fn the_pool_is_bounded_and_sockets_are_used_again() {
     w.run(Duration::from_millis(10));
     let next = w.node.dial((SERVER, 5));
     w.run(SECOND);
+    assert_eq!(w.node.local_address, Some([10, 0, 2, 15].into()));
     assert!(w.node.get(next).is_connected);
     assert_eq!(w.stack.sockets_made(), 4);
 }

@@ -244,3 +244,13 @@ pub fn udp_frame(
     );
     bytes
 }
+
+/// A refusal of the message in `frame` by `server`.
+pub fn refusal(frame: &[u8], server: Ipv4Addr) -> Vec<u8> {
+    let ip = Ipv4Packet::new_checked(&frame[14..]).expect("a packet");
+    let udp = UdpPacket::new_checked(ip.payload()).expect("a datagram");
+    let packet = DhcpPacket::new_checked(udp.payload()).expect("a message");
+    let repr = DhcpRepr::parse(&packet).expect("a message");
+    let mac = EthernetAddress([0x52, 0x55, 0, 0, 0, 0x66]);
+    DhcpServer::new(server, mac).answer(&repr, DhcpMessageType::Nak, repr.client_hardware_address)
+}

@@ -2,7 +2,7 @@
 use netstack::Streams;
 use p2p::Instant;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use swarm::{Command, ConnId, DialError, DnsAnswer, DnsQuery, DnsQueryId};
 
 /// One byte stream as the node sees it.
@@ -25,6 +25,7 @@ pub struct Fake {
     pub commands: VecDeque<Command>,
     pub streams: BTreeMap<u64, Stream>,
     pub answers: Vec<(DnsQueryId, DnsAnswer)>,
+    pub local_address: Option<IpAddr>,
     /// Times of `handle_network_lost`.
     pub lost: Vec<Instant>,
     pub discards: bool,
@@ -86,6 +87,10 @@ impl Fake {
 impl Streams for Fake {
     fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    fn handle_local_address(&mut self, address: IpAddr) {
+        self.local_address = Some(address);
     }
 
     fn handle_connected(&mut self, _now: Instant, conn: ConnId) {

@@ -10,6 +10,7 @@ pub mod dhcp;
 pub mod dns;
 pub mod fake;
 pub mod server;
+pub mod tap;
 pub mod wire;
 
 use fake::Fake;
@@ -41,8 +42,12 @@ impl World {
     }
 
     pub fn with(config: Config, faults: Faults) -> Self {
+        Self::on(config, Wire::new(faults))
+    }
+
+    /// A world on a link made before.
+    pub fn on(config: Config, wire: Wire) -> Self {
         let now = Instant::ZERO;
-        let wire = Wire::new(faults);
         let (ours, theirs) = wire.ports();
         Self {
             now,

@@ -1,6 +1,8 @@
 //! Two ports and a link with faults.
 use p2p::Instant;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{
+    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -42,6 +44,8 @@ struct Inner {
     frames: [BTreeMap<(u64, u64), Vec<u8>>; 2],
     spare: Vec<Vec<u8>>,
     carried: [u64; 2],
+    records: Option<[Vec<Vec<u8>>; 2]>,
+    ignores_checksums: bool,
 }
 
 /// A link.
@@ -65,6 +69,8 @@ impl Wire {
             frames: [BTreeMap::new(), BTreeMap::new()],
             spare: Vec::new(),
             carried: [0; 2],
+            records: None,
+            ignores_checksums: false,
         })))
     }
 
@@ -81,6 +87,29 @@ impl Wire {
         let mut inner = self.0.borrow_mut();
         inner.is_cut = is_cut;
         inner.frames = [BTreeMap::new(), BTreeMap::new()];
+    }
+
+    /// Keeps a copy of every frame from now on.
+    pub fn record(&self) {
+        self.0.borrow_mut().records = Some(Default::default());
+    }
+
+    /// Frames recorded on their way to one side.
+    pub fn recorded(&self, side: usize) -> Vec<Vec<u8>> {
+        self.0.borrow().records.clone().unwrap_or_default()[side].clone()
+    }
+
+    /// Makes our side accept wrong checksums, as with a card that checks them.
+    pub fn ignore_checksums(&self) {
+        self.0.borrow_mut().ignores_checksums = true;
+    }
+
+    /// Puts a frame on our side's doorstep.
+    pub fn inject(&self, now: Instant, frame: Vec<u8>) {
+        let mut inner = self.0.borrow_mut();
+        inner.sequence += 1;
+        let key = (now.as_micros(), inner.sequence);
+        inner.frames[0].insert(key, frame);
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -114,6 +143,9 @@ impl Inner {
 
     fn send(&mut self, now: u64, to: usize, frame: Vec<u8>) {
         self.carried[1 - to] += 1;
+        if let Some(records) = &mut self.records {
+            records[to].push(frame.clone());
+        }
         let copies = 1 + u64::from(self.draw() % 1000 < self.faults.doubled_per_mille);
         for _ in 0..copies {
             if self.is_cut || self.draw() % 1000 < self.faults.lost_per_mille {
@@ -187,6 +219,12 @@ impl Device for Port {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = 1514;
+        if self.side == 0 && self.wire.0.borrow().ignores_checksums {
+            capabilities.checksum = ChecksumCapabilities::ignored();
+            let tx = Checksum::Tx;
+            (capabilities.checksum.ipv4, capabilities.checksum.udp) = (tx, tx);
+            (capabilities.checksum.tcp, capabilities.checksum.icmpv4) = (tx, tx);
+        }
         capabilities
     }
 }

@@ -24,8 +24,6 @@ pub mod id {
     pub const NO_VOLUME: &str = "DB0106";
     /// Load options or the options file make no sense.
     pub const BAD_OPTIONS: &str = "DB0107";
-    /// `deboot.toml` is refused.
-    pub const BAD_CONFIG: &str = "DB0108";
     /// Firmware offers no network interface.
     pub const NO_NIC: &str = "DB0110";
     /// Every network interface failed to initialise.
@@ -55,6 +53,31 @@ pub mod id {
     /// The kernel came back.
     pub const KERNEL_RETURNED: &str = "DB0606";
 }
+
+/// Every id above.
+pub const ALL: &[&str] = &[
+    id::NO_ENTROPY,
+    id::OUT_OF_MEMORY,
+    id::NO_CLOCK,
+    id::INTERNAL,
+    id::NO_CONFIG,
+    id::NO_VOLUME,
+    id::BAD_OPTIONS,
+    id::NO_NIC,
+    id::NIC_FAILED,
+    id::NO_DHCP,
+    id::NO_LINK,
+    id::NO_PEER,
+    id::CHUNK_UNAVAILABLE,
+    id::DEADLINE,
+    id::BAD_TREE,
+    id::NOT_AN_IMAGE,
+    id::SECURE_BOOT,
+    id::LOAD_FAILED,
+    id::INITRD,
+    id::COMMAND_LINE,
+    id::KERNEL_RETURNED,
+];
 
 /// One failed boot, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +164,14 @@ mod tests {
             failure.to_string(),
             "*** DB0201 no DHCP server answered in 60 s\n    cause: a\n           b\n    next:  check the cable\n"
         );
+    }
+
+    #[test]
+    fn every_id_has_its_section_in_the_documentation() {
+        let page = include_str!("../../../docs/errors.md");
+        for id in ALL {
+            assert!(page.contains(&format!("\n### {id} ")), "{id}");
+        }
     }
 
     #[test]

@@ -198,7 +198,8 @@ impl Task for Release {
 }
 
 fn explain_boot(error: &BootError) -> Failure {
-    Failure::new(id::BAD_TREE, format!("{error}"), "", "")
+    let help = error.help();
+    Failure::new(help.id, format!("{error}"), help.cause, help.next_step)
 }
 
 /// A plain file as a task.
@@ -241,18 +242,15 @@ impl Task for PlainFile {
         }
     }
     fn explain(&self, error: JoinError) -> Failure {
-        let JoinError::Unavailable(_) = &error else {
-            return Failure::new(
-                id::BAD_TREE,
-                format!("the file cannot be read: {error}"),
-                "the reference names something that is not a file, or a broken one",
-                "check the reference; publish the file again",
-            );
+        let id = match &error {
+            JoinError::Unavailable(_) => id::CHUNK_UNAVAILABLE,
+            JoinError::OutOfMemory { .. } => id::OUT_OF_MEMORY,
+            _ => id::BAD_TREE,
         };
         Failure::new(
-            id::CHUNK_UNAVAILABLE,
+            id,
             format!("{error}"),
-            "",
+            "the content is not complete in this network, or the reference names something that is no file",
             "check the reference, and that its content is still stored in the network",
         )
     }

@@ -132,11 +132,12 @@ impl Machine {
             ),
         })?;
         let config = BootConfig::parse(&text).map_err(|error| {
+            let help = error.help();
             Failure::new(
-                id::BAD_CONFIG,
-                format!("{CONFIG_PATH} is refused: {error}"),
-                "",
-                "correct it; `deboot check deboot.toml` finds the same errors before a boot does",
+                help.id,
+                format!("{CONFIG_PATH}: {error}"),
+                help.cause,
+                help.next_step,
             )
         })?;
         watchdog::disable();

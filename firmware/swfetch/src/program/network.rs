@@ -9,7 +9,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use netstack::{Event, Stack};
 use p2p::Instant;
-use release::config::{BootConfig, NetworkConfig};
+use release::config::BootConfig;
 use swarm::Node;
 use swfetch::failure::{Failure, id};
 use swfetch::handover::Mark;
@@ -21,6 +21,8 @@ const LATE_CONNECT_AFTER: Duration = Duration::from_secs(6);
 /// After something moved, look again without sleeping for this long: an answer is probably on its way, and firmware's sleep
 /// lasts until its next timer tick, 10 ms in EDK2.
 const AWAKE: Duration = Duration::from_millis(20);
+/// Sockets for connections on their way out.
+const SOCKETS_CLOSING: usize = 16;
 /// Longest sleep: links, keys and the console want attention.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 
@@ -168,15 +170,15 @@ pub(crate) fn bring_up(machine: &mut Machine, config: &BootConfig) -> Result<Net
     if nic::find().is_empty() {
         nic::connect_drivers(false);
     }
-    bringing.open_new(machine, &config.network)?;
+    bringing.open_new(machine, config)?;
     if bringing.networks.is_empty() {
-        bringing.connect_everything(machine, &config.network)?;
+        bringing.connect_everything(machine, config)?;
     }
     if bringing.networks.is_empty() {
         return Err(bringing.no_interface());
     }
     machine.mark(Mark::Nic);
-    bringing.wait_for_address(machine, &config.network)
+    bringing.wait_for_address(machine, config)
 }
 
 struct BringUp {
@@ -187,7 +189,7 @@ struct BringUp {
 
 impl BringUp {
     /// Opens interfaces that were not seen before.
-    fn open_new(&mut self, machine: &mut Machine, config: &NetworkConfig) -> Result<(), Failure> {
+    fn open_new(&mut self, machine: &mut Machine, whole: &BootConfig) -> Result<(), Failure> {
         for found in nic::find() {
             let known = self.refusals.iter().any(|(other, _)| other.is_same(&found))
                 || self
@@ -210,7 +212,7 @@ impl BringUp {
                     };
                     let text = format!("network: {} ({}): {link}", nic.name(), found.place);
                     machine.console.line(&text);
-                    let settings = settings(machine, config, nic.mac())?;
+                    let settings = settings(machine, whole, nic.mac())?;
                     let now = machine.now();
                     let down = nic.link() == Some(false);
                     let mut network = Network::new(nic, settings, now);
@@ -233,21 +235,22 @@ impl BringUp {
     fn connect_everything(
         &mut self,
         machine: &mut Machine,
-        config: &NetworkConfig,
+        whole: &BootConfig,
     ) -> Result<(), Failure> {
         self.connected_everything = true;
         machine
             .console
             .line("network: starting every driver firmware has");
         nic::connect_drivers(true);
-        self.open_new(machine, config)
+        self.open_new(machine, whole)
     }
 
     fn wait_for_address(
         mut self,
         machine: &mut Machine,
-        config: &NetworkConfig,
+        whole: &BootConfig,
     ) -> Result<Network, Failure> {
+        let config = &whole.network;
         let start = machine.now();
         loop {
             let now = machine.now();
@@ -272,7 +275,7 @@ impl BringUp {
                 return Err(no_dhcp(waited));
             }
             if waited >= LATE_CONNECT_AFTER && !self.connected_everything {
-                self.connect_everything(machine, config)?;
+                self.connect_everything(machine, whole)?;
             }
             self.show(machine, now, waited, links_down);
             let until = now + SLEEP_MAX;
@@ -328,12 +331,17 @@ impl BringUp {
 
 fn settings(
     machine: &mut Machine,
-    config: &NetworkConfig,
+    whole: &BootConfig,
     mac: [u8; 6],
 ) -> Result<netstack::Config, Failure> {
     let seed = machine.fresh_seed("netstack")?;
     let (word, _) = seed.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
     let mut settings = netstack::Config::new(mac, u64::from_le_bytes(*word));
+    let config = &whole.network;
+    settings.dns_timeout = config.dns_timeout / settings.dns_rounds.max(1);
+    settings.dhcp_patience = config.dhcp_timeout;
+    settings.dial_timeout = whole.swarm.dial_timeout;
+    settings.sockets_max = whole.swarm.connections_max.saturating_add(SOCKETS_CLOSING);
     settings.static_address = config.static_address.as_ref().map(|fixed| {
         (
             fixed.address,

@@ -9,7 +9,7 @@ use bmt::ChunkConsumer;
 use core::time::Duration;
 use p2p::Instant;
 use release::config::BootConfig;
-use swarm::{ChunkFailure, DropReason, Event, Node};
+use swarm::{BootstrapStage, ChunkFailure, DropReason, Event, Node};
 use swfetch::failure::{Failure, id};
 use swfetch::handover::{Fetched, Mark};
 use swfetch::progress::{self, Meter, Snapshot};
@@ -128,7 +128,10 @@ impl Pump<'_> {
                 }
                 Event::ChunkFailed { address, failure } => {
                     let offline = node.stats().peers_ready == 0 || network.is_link_down();
-                    let late = matches!(failure, ChunkFailure::TimedOut { .. });
+                    let late = matches!(
+                        failure,
+                        ChunkFailure::TimedOut { .. } | ChunkFailure::NoPeers
+                    );
                     if offline && late && self.outage_retries > 0 {
                         // Not the chunk's fault: the network was away for as long as a chunk may take.
                         self.outage_retries -= 1;
@@ -178,7 +181,7 @@ impl Pump<'_> {
                 reason,
             } => {
                 let text = format!(
-                    "swarm: peer {} at {address} dropped: {reason:?}",
+                    "swarm: peer {} at {address} dropped: {reason}",
                     overlay.map_or_else(
                         || alloc::string::String::from("?"),
                         |o| super::trouble::short(&o.0)
@@ -202,8 +205,39 @@ impl Pump<'_> {
                     "swarm: told of {new} new peers, {refused} refused"
                 ));
             }
+            Event::Bootstrap(stage) => self.note_stage(machine, &stage),
+            Event::SettlementRefused { overlay, .. } => {
+                let peer = super::trouble::short(&overlay.0);
+                machine
+                    .console
+                    .note(&format!("swarm: peer {peer} refused a settlement"));
+            }
             _ => {}
         }
+    }
+
+    fn note_stage(&mut self, machine: &mut Machine, stage: &BootstrapStage) {
+        let text = match stage {
+            BootstrapStage::Resolving { name } => {
+                machine.console.note(&format!("swarm: looking up {name}"));
+                return;
+            }
+            BootstrapStage::Joined { .. } => return,
+            BootstrapStage::ResolveFailed { bootnode, retry_in } => format!(
+                "{bootnode} cannot be looked up, again in {} s",
+                retry_in.as_secs()
+            ),
+            BootstrapStage::Unusable { bootnode } => {
+                format!("{bootnode} has a form that cannot be dialled")
+            }
+            BootstrapStage::BootnodesDown { failures, retry_in } => format!(
+                "every bootnode failed ({failures} dials), again in {} s",
+                retry_in.as_secs()
+            ),
+            other => format!("{other:?}"),
+        };
+        machine.console.line(&format!("swarm: {text}"));
+        self.trouble.note(text);
     }
 
     fn deadlines(&mut self, node: &Node, now: Instant) -> Result<(), Failure> {

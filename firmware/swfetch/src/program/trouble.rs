@@ -21,7 +21,8 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    fn note(&mut self, text: String) {
+    /// Remembers one reason.
+    pub(crate) fn note(&mut self, text: String) {
         if self.reasons.contains(&text) {
             return;
         }
@@ -43,7 +44,7 @@ impl Trouble {
 
     /// A peer was dropped.
     pub(crate) fn note_drop(&mut self, address: SocketAddr, reason: &DropReason) {
-        self.note(format!("{address}: {reason:?}"));
+        self.note(format!("{address}: {reason}"));
     }
 
     /// A chunk could not be had.
@@ -53,16 +54,7 @@ impl Trouble {
         address: ChunkAddress,
         failure: ChunkFailure,
     ) {
-        let what = match failure {
-            ChunkFailure::NotFound { peers_asked } => {
-                format!("{peers_asked} peers say that they cannot find it")
-            }
-            ChunkFailure::TimedOut { peers_asked } => {
-                format!("none of {peers_asked} peers asked delivered it in time")
-            }
-            _ => format!("{failure:?}"),
-        };
-        let text = format!("chunk {}: {what}", hex(&address.0));
+        let text = format!("chunk {address}: {failure}");
         machine.console.line(&format!("swarm: {text}"));
         self.chunk = Some(text);
     }
@@ -106,10 +98,6 @@ impl Trouble {
 
 /// The first four bytes, in hexadecimal: enough to tell peers apart in a log.
 pub(crate) fn short(bytes: &[u8; 32]) -> String {
-    hex(bytes).chars().take(8).collect()
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, ..] = bytes;
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}")
 }

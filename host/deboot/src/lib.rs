@@ -14,6 +14,7 @@ pub mod devnet;
 pub mod disk;
 pub mod fetch;
 pub mod list;
+pub mod measure;
 pub mod mime;
 pub mod output;
 pub mod pe;

@@ -1,0 +1,149 @@
+//! Against real bee nodes. Needs `BEE_BIN` (programs between colons) and the lab script (`BEE_LAB`, or
+//! `../shared/bee-lab/beelab.py` beside the repository); says loudly when it did not run.
+mod common;
+
+use common::{expect, pattern, run};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const FILE_BYTES: usize = 1_000_000;
+
+struct Lab {
+    script: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts a boot node, five storers with the chunks between them, and an ultra-light client.
+    fn up(script: &Path, bee: &str, base_port: u16, chunks: &Path) -> (Self, serde_json::Value) {
+        let lab = Self {
+            script: script.to_owned(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let output = Command::new("python3")
+            .arg(script)
+            .args(["up", "--light", "--nodes", "6", "--bee", bee, "--dir"])
+            .arg(lab.dir.path())
+            .args(["--base-port", &base_port.to_string(), "--chunks"])
+            .arg(chunks)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{bee}: {error}");
+        let description = serde_json::from_slice(&output.stdout).unwrap();
+        (lab, description)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let down = Command::new("python3")
+            .arg(&self.script)
+            .args(["down", "--dir"])
+            .arg(self.dir.path())
+            .status();
+        assert!(down.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn lab_script() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/bee-lab/beelab.py");
+    let script = std::env::var_os("BEE_LAB").map_or(default, PathBuf::from);
+    script.is_file().then_some(script)
+}
+
+/// Reads a body over HTTP/1.1; returns it with the time it took.
+fn http_get(url: &str, path: &str, limit: Duration) -> std::io::Result<(Vec<u8>, Duration)> {
+    let start = Instant::now();
+    let host = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(limit))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let elapsed = start.elapsed();
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n");
+    let end = end.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    if !answer.starts_with(b"HTTP/1.1 200") {
+        let head = String::from_utf8_lossy(&answer).into_owned();
+        return Err(std::io::Error::other(head));
+    }
+    Ok((answer.split_off(end + 4), elapsed))
+}
+
+/// bee's own client can fetch only once it has seen the network's status; what it needs before that is not held against it.
+fn bee_light_client(node: &serde_json::Value, reference: &str, bytes: &[u8]) -> Duration {
+    let api = node["api"].as_str().unwrap();
+    let limit = Duration::from_secs(240);
+    let end = Instant::now() + limit;
+    loop {
+        match http_get(api, &format!("/bytes/{reference}"), limit) {
+            Ok((body, elapsed)) if body == bytes => return elapsed,
+            Ok((body, _)) => eprintln!("bee's client gave {} bytes", body.len()),
+            Err(error) => eprintln!("bee's client: {error}"),
+        }
+        assert!(
+            Instant::now() < end,
+            "bee's own client cannot fetch the file"
+        );
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_file_comes_from_real_bees_in_less_time_than_bees_own_client_needs() {
+    let programs = std::env::var("BEE_BIN").unwrap_or_default();
+    let programs: Vec<&str> = programs.split(':').filter(|p| !p.is_empty()).collect();
+    let (false, Some(script)) = (programs.is_empty(), lab_script()) else {
+        eprintln!(
+            "NOT RUN: interoperability with real bee. Set BEE_BIN=/path/to/bee[:/path/to/another] and BEE_LAB=/path/to/beelab.py"
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = pattern(FILE_BYTES, 11);
+    std::fs::write(dir.path().join("file"), &bytes).unwrap();
+    let publish = ["publish", "file", "--output", "chunks.tar"];
+    let reference = expect(dir.path(), 0, &publish).0.trim().to_owned();
+    let base_port: u16 = std::env::var("BEE_LAB_PORT").map_or(27000, |p| p.parse().unwrap());
+    for bee in programs {
+        let (_lab, description) = Lab::up(&script, bee, base_port, &dir.path().join("chunks.tar"));
+        let nodes = description["nodes"].as_array().unwrap();
+        let light = nodes.iter().find(|n| n["kind"] == "ultra-light").unwrap();
+        let bootnode = description["bootnode"].as_str().unwrap();
+        let theirs = bee_light_client(light, &reference, &bytes);
+        let start = Instant::now();
+        let fetch = [
+            "fetch",
+            &reference,
+            "-o",
+            "fetched",
+            "--network-id",
+            "10",
+            "--peer",
+            bootnode,
+            "--timeout",
+            "240",
+            "-v",
+        ];
+        let output = run(dir.path(), &fetch);
+        // The whole program counts: start, handshakes, hive, download.
+        let ours = start.elapsed();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{bee}: {stderr}");
+        let fetched = std::fs::read(dir.path().join("fetched")).unwrap();
+        assert!(fetched == bytes, "other bytes");
+        let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+        eprintln!(
+            "{bee}: deboot {ours:.1?}, bee's ultra-light client {theirs:.1?}, ratio {ratio:.2}"
+        );
+        eprintln!("{stderr}");
+        assert!(ratio < 1.0, "{bee}: {ours:?} is not less than {theirs:?}");
+    }
+}

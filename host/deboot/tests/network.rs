@@ -1,0 +1,359 @@
+//! The client and the program against devnets: storers on rust-libp2p, real sockets, every chunk routed.
+mod common;
+
+use client::{Config, RunError, Session};
+use common::{NO_SUCH_REFERENCE, expect, pattern, program, run};
+use content::split;
+use deboot::fetch::{Destination, Fetched, Gauge, Limits, fetch};
+use deboot::measure::{PublicProfile, public_profile};
+use deboot::source::{Source, SourceError};
+use deboot::target::Target;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use storer::devnet::{ChunkSource, Devnet, DevnetConfig};
+use storer::{Fault, Generation, Profile};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Net {
+    devnet: Devnet,
+    reference: content::Reference,
+    bytes: Vec<u8>,
+}
+
+impl Net {
+    fn start(length: usize, config: DevnetConfig) -> Self {
+        let bytes = pattern(length, 7);
+        let mut chunks = Vec::new();
+        let reference = split(&bytes, &mut |chunk| chunks.push(chunk));
+        let devnet = Devnet::start(DevnetConfig {
+            storers: 8,
+            chunks: vec![ChunkSource::Chunks(chunks)],
+            ..config
+        })
+        .unwrap();
+        Self {
+            devnet,
+            reference,
+            bytes,
+        }
+    }
+
+    fn source(&self, generation: swarm::Generation) -> Source {
+        let bootnode = self.devnet.bootnode().parse().unwrap();
+        let mut config = Config::new(10, vec![bootnode]).unwrap();
+        config.node.generation = generation;
+        Source::Network(Box::new(Session::new(config).unwrap()))
+    }
+
+    fn fetch(&self, source: &mut Source, timeout: Duration) -> Fetched {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let target = Target {
+            reference: self.reference,
+            path: None,
+        };
+        let limits = Limits {
+            timeout: Some(timeout),
+            size_max: u64::MAX,
+        };
+        let destination = Destination::File(path.clone());
+        let fetched = fetch(
+            source,
+            &target,
+            &destination,
+            limits,
+            &Gauge::default(),
+            &mut (),
+        );
+        let fetched = fetched.unwrap_or_else(|e| panic!("{e}; {:?}", self.devnet.totals()));
+        assert!(std::fs::read(&path).unwrap() == self.bytes, "other bytes");
+        fetched
+    }
+}
+
+#[test]
+fn both_generations_fetch_from_both_profiles_and_are_never_blocklisted() {
+    use swarm::Generation::{Auto, V14, V15};
+    for (network, client, length, profile) in [
+        (Generation::Fourteen, Auto, 2_000_001, Profile::Lan),
+        (Generation::Fifteen, Auto, 2_000_001, Profile::Lan),
+        (Generation::Both, V14, 500_000, Profile::Lan),
+        (Generation::Both, V15, 500_000, Profile::Lan),
+        (Generation::Fourteen, V14, 300_000, Profile::Public),
+        (Generation::Fifteen, V15, 300_000, Profile::Public),
+    ] {
+        let net = Net::start(
+            length,
+            DevnetConfig {
+                generation: network,
+                profile,
+                ..DevnetConfig::default()
+            },
+        );
+        let mut source = net.source(client);
+        let fetched = net.fetch(&mut source, MINUTE);
+        source.close();
+        let totals = net.devnet.totals();
+        eprintln!("{network:?} {profile:?}: {fetched:?}");
+        assert_eq!(totals.blocklistings, 0);
+        assert_eq!(totals.disconnects_for_debt, 0);
+        assert!(fetched.peers_used >= 4, "{fetched:?}");
+        // Leaves, their parents, the root.
+        let leaves = length.div_ceil(4096) as u64;
+        assert!(fetched.chunks > leaves && fetched.chunks <= leaves + 6);
+    }
+}
+
+#[test]
+fn a_warm_session_serves_several_runs_and_needs_no_new_handshakes() {
+    let net = Net::start(400_000, DevnetConfig::default());
+    let mut source = net.source(swarm::Generation::Auto);
+    net.fetch(&mut source, MINUTE);
+    if let Source::Network(session) = &mut source {
+        session.idle(Duration::from_secs(1), &mut ()).unwrap();
+    }
+    let before = net.devnet.totals().handshakes;
+    let second = net.fetch(&mut source, MINUTE);
+    assert_eq!(net.devnet.totals().handshakes, before);
+    assert!(second.elapsed < Duration::from_secs(20), "{second:?}");
+}
+
+#[test]
+fn bad_storers_cost_time_and_never_a_wrong_byte() {
+    let faults = BTreeMap::from([
+        (1, vec![Fault::Lies]),
+        (3, vec![Fault::NeverAnswers]),
+        (5, vec![Fault::ResetsAfter { chunks: 3 }]),
+        (7, vec![Fault::Truncates]),
+    ]);
+    let net = Net::start(
+        400_000,
+        DevnetConfig {
+            faults,
+            replication: 6,
+            ..DevnetConfig::default()
+        },
+    );
+    let mut source = net.source(swarm::Generation::Auto);
+    net.fetch(&mut source, 2 * MINUTE);
+}
+
+#[test]
+fn the_whole_network_restarted_in_the_middle_is_survived() {
+    let net = Net::start(
+        300_000,
+        DevnetConfig {
+            profile: Profile::Public,
+            ..DevnetConfig::default()
+        },
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(2));
+            net.devnet.stop_all();
+            std::thread::sleep(Duration::from_secs(2));
+            net.devnet.start_all().unwrap();
+        });
+        let mut source = net.source(swarm::Generation::Auto);
+        net.fetch(&mut source, 3 * MINUTE);
+    });
+}
+
+#[test]
+fn a_reference_nobody_has_is_an_error_within_a_bounded_time() {
+    let net = Net::start(10_000, DevnetConfig::default());
+    let start = Instant::now();
+    let dir = tempfile::tempdir().unwrap();
+    let peer = net.devnet.bootnode();
+    let arguments = [
+        "fetch",
+        NO_SUCH_REFERENCE,
+        "--peer",
+        &peer,
+        "--network-id",
+        "10",
+    ];
+    let output = run(dir.path(), &arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(3 | 5)), "{stderr}");
+    assert!(stderr.contains("deadbeef was not"), "{stderr}");
+    assert!(start.elapsed() < 2 * MINUTE);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn no_peer_within_reach_is_status_4_and_says_what_was_tried() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let bootnode = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    let mut config = Config::new(10, vec![bootnode]).unwrap();
+    config.bootstrap_timeout = Duration::from_secs(3);
+    let mut source = Source::Network(Box::new(Session::new(config).unwrap()));
+    let target: Target = NO_SUCH_REFERENCE.parse().unwrap();
+    let limits = Limits {
+        timeout: Some(MINUTE),
+        size_max: u64::MAX,
+    };
+    let error = fetch(
+        &mut source,
+        &target,
+        &Destination::File("/nowhere/x".into()),
+        limits,
+        &Gauge::default(),
+        &mut (),
+    );
+    let error = error.unwrap_err();
+    assert!(
+        matches!(&error, deboot::fetch::FetchError::Output(_)),
+        "{error}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let error = fetch(
+        &mut source,
+        &target,
+        &Destination::File(dir.path().join("x")),
+        limits,
+        &Gauge::default(),
+        &mut (),
+    )
+    .unwrap_err();
+    let deboot::fetch::FetchError::Download(SourceError::Network(RunError::NoPeers { .. })) =
+        &error
+    else {
+        panic!("{error}");
+    };
+    let message = error.to_string();
+    let expected = format!("127.0.0.1:{port}: connection refused");
+    assert!(message.contains(&expected), "{message}");
+    let failure = deboot::cli::Failure::from(error);
+    assert_eq!(failure.status, deboot::cli::ExitStatus::NoPeers);
+}
+
+#[test]
+fn a_deadline_is_kept() {
+    let net = Net::start(
+        3_000_000,
+        DevnetConfig {
+            profile: Profile::Public,
+            ..DevnetConfig::default()
+        },
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let reference = net.reference.to_hex();
+    let peer = net.devnet.bootnode();
+    let start = Instant::now();
+    let arguments = [
+        "fetch",
+        &reference,
+        "--peer",
+        &peer,
+        "--network-id",
+        "10",
+        "--timeout",
+        "4",
+        "--progress",
+        "-v",
+    ];
+    let (_, stderr) = expect(dir.path(), 5, &arguments);
+    assert!(start.elapsed() < Duration::from_secs(15));
+    assert!(stderr.contains("not finished within 4 s"), "{stderr}");
+    assert!(stderr.contains("ready (generation 15"), "{stderr}");
+    assert!(stderr.contains("% "), "no progress: {stderr}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// The devnet verb as a user runs it: publish, serve, list, fetch, end with standard input.
+#[test]
+fn the_devnet_verb_serves_what_was_published_and_ends_with_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    common::release_directory(dir.path());
+    let publish = ["publish", "release", "--output", "chunks.tar"];
+    let reference = expect(dir.path(), 0, &publish).0.trim().to_owned();
+    let mut devnet = program()
+        .current_dir(dir.path())
+        .args(["devnet", "--storers", "6", "--chunks", "chunks.tar"])
+        .args(["--description", "net.json", "--stop-on-stdin-close"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(devnet.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.ends_with("\n}\n") {
+        assert!(
+            stdout.read_line(&mut text).unwrap() > 0,
+            "no description: {text}"
+        );
+    }
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("net.json")).unwrap(),
+        text
+    );
+    let peer = description["bootnode"].as_str().unwrap();
+    let network = ["--peer", peer, "--network-id", "10", "--timeout", "60"];
+
+    let mut ls = vec!["ls", &reference];
+    ls.extend(network);
+    let (listing, _) = expect(dir.path(), 0, &ls);
+    assert!(listing.contains("     1200003 initramfs.img"), "{listing}");
+    let target = format!("{reference}/initramfs.img");
+    let mut fetch = vec!["fetch", &target, "--json"];
+    fetch.extend(network);
+    let (summary, _) = expect(dir.path(), 0, &fetch);
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert!(summary["peers_used"].as_u64().unwrap() >= 3, "{summary}");
+    let fetched = std::fs::read(dir.path().join("initramfs.img")).unwrap();
+    assert!(fetched == pattern(1_200_003, 2), "other bytes");
+    let target = format!("{reference}/initramfs.im");
+    let mut fetch = vec!["fetch", &target];
+    fetch.extend(network);
+    expect(dir.path(), 3, &fetch);
+
+    drop(devnet.stdin.take());
+    let ended = wait(&mut devnet, Duration::from_secs(20));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+fn wait(child: &mut std::process::Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+/// The claim for the public profile, in a short form; `cargo xtask bench` measures for longer.
+#[test]
+fn at_least_nine_tenths_of_the_public_allowance_are_used_without_being_blocklisted() {
+    let report = public_profile(&PublicProfile {
+        window: Duration::from_secs(20),
+        ..PublicProfile::default()
+    })
+    .unwrap();
+    eprintln!("{:.3} of the allowance: {report:?}", report.ratio());
+    assert_eq!(report.counters.blocklistings, 0);
+    assert_eq!(report.counters.disconnects_for_debt, 0);
+    assert!(report.ratio() >= 0.9, "{:.3}: {report:?}", report.ratio());
+}
+
+#[test]
+fn a_devnet_that_cannot_start_is_status_1() {
+    let (_, stderr) = expect(Path::new("."), 1, &["devnet", "--storers", "0"]);
+    assert!(!stderr.is_empty());
+    let (_, stderr) = expect(Path::new("."), 1, &["devnet", "--chunks", "none.tar"]);
+    assert!(stderr.contains("none.tar"), "{stderr}");
+}

@@ -46,8 +46,15 @@ pub struct Fetch {
 impl Fetch {
     /// Wants all of `chunks`, `window` at a time.
     pub fn new(chunks: &BTreeMap<ChunkAddress, Vec<u8>>, window: usize) -> Self {
+        // Neighbours in a file are not neighbours in the address space.
+        let mut wanted: Vec<ChunkAddress> = chunks.keys().copied().collect();
+        let mut dice = Dice::new(wanted.len() as u64);
+        for last in (1..wanted.len()).rev() {
+            let other = usize::try_from(dice.below(last as u64 + 1)).expect("an index");
+            wanted.swap(last, other);
+        }
         Self {
-            wanted: chunks.keys().copied().collect(),
+            wanted: wanted.into(),
             chunks: chunks.clone(),
             window,
             open: 0,

@@ -4,7 +4,7 @@ use p2p::Instant;
 use std::time::Duration;
 
 /// What a path is like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSpec {
     /// One way.
     pub delay: Duration,

@@ -56,7 +56,7 @@ pub enum Fault {
 }
 
 /// What a storer is like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorerSpec {
     /// Handshake version it speaks.
     pub version: Version,

@@ -100,7 +100,8 @@ pub struct Node {
 
     requests: Requests,
     last_progress: Instant,
-    last_received: Instant,
+    /// The oldest request when it was last passed over, and how often it was.
+    passed_over: (u64, u32),
 
     timers: Timers<Timer>,
     commands: VecDeque<Command>,
@@ -156,7 +157,7 @@ impl Node {
             observed_ip: None,
             requests: Requests::default(),
             last_progress: now,
-            last_received: now,
+            passed_over: (0, 0),
             timers: Timers::new(),
             commands: VecDeque::new(),
             events: VecDeque::new(),
@@ -199,7 +200,6 @@ impl Node {
             // Closed by us already: nobody is interested.
             return bytes.len();
         };
-        self.last_received = now;
         let mut events = core::mem::take(&mut self.session_events);
         let used = session.handle_input(now, bytes, &self.local, &mut events);
         self.session_results(now, conn, &mut events);

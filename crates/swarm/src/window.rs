@@ -23,6 +23,8 @@ const BASE_LIFE: Duration = Duration::from_secs(20);
 pub(crate) struct Window {
     size: u32,
     in_flight: u32,
+    /// Deliveries still to come of requests that filled the window: they show whether it is too small.
+    limited: u32,
     slow_start: bool,
     /// Best answer time of this and of the last period.
     base: Option<u64>,
@@ -39,6 +41,7 @@ impl Window {
         Self {
             size: WINDOW_START,
             in_flight: 0,
+            limited: 0,
             slow_start: true,
             base: None,
             base_before: None,
@@ -54,6 +57,9 @@ impl Window {
     /// A request went out.
     pub(crate) const fn open(&mut self) {
         self.in_flight = self.in_flight.saturating_add(1);
+        if self.in_flight >= self.size {
+            self.limited = self.size;
+        }
     }
     /// A request ended without a chunk.
     pub(crate) const fn abandon(&mut self) {
@@ -80,7 +86,9 @@ impl Window {
     }
     /// A chunk arrived after `elapsed`.
     pub(crate) fn deliver(&mut self, now: Instant, elapsed: Duration) {
-        let was_full = self.in_flight >= self.size;
+        // Deliveries come in batches, so the window need not be full at this very moment.
+        let was_full = self.limited > 0;
+        self.limited = self.limited.saturating_sub(1);
         self.abandon();
         let sample = u64::try_from(elapsed.as_micros())
             .unwrap_or(u64::MAX)
@@ -148,9 +156,11 @@ fn weigh(mean: u64, sample: u64, parts: u64) -> u64 {
 mod tests {
     use super::*;
     use std::collections::VecDeque;
+    use std::vec::Vec;
 
-    /// Serves one request per `service` after `delay`, always with a full window; returns the window reached.
-    fn run(service: u64, delay: u64) -> u32 {
+    /// Serves one request per `service` after `delay`, with as many as the window takes, and delivers in batches; returns the
+    /// window reached.
+    fn run(service: u64, delay: u64, batch: usize) -> u32 {
         let mut window = Window::new(Instant::ZERO);
         let (mut queue, mut now, mut free_at) = (VecDeque::new(), 0u64, 0u64);
         for _ in 0..20_000 {
@@ -159,12 +169,12 @@ mod tests {
                 free_at = free_at.max(now) + service;
                 queue.push_back((now, free_at + delay));
             }
-            let (sent, done) = queue.pop_front().unwrap();
-            now = done;
-            window.deliver(
-                Instant::from_micros(now),
-                Duration::from_micros(done - sent),
-            );
+            let batch: Vec<_> = queue.drain(..batch.min(queue.len())).collect();
+            now = batch.last().map_or(now, |(_, done): &(u64, u64)| *done);
+            for (sent, _) in batch {
+                let elapsed = Duration::from_micros(now - sent);
+                window.deliver(Instant::from_micros(now), elapsed);
+            }
         }
         window.size
     }
@@ -172,16 +182,18 @@ mod tests {
     #[test]
     fn the_window_covers_the_delay_and_a_short_queue() {
         // 10 µs per chunk, 1 ms away: 100 chunks fill the pipe.
-        let size = run(10, 1000);
-        assert!((100..=150).contains(&size), "{size}");
+        for batch in [1, 8, 16] {
+            let size = run(10, 1000, batch);
+            assert!((100..=160).contains(&size), "{size}");
+        }
         // A near peer needs no more than the queue.
-        let size = run(100, 100);
+        let size = run(100, 100, 1);
         assert!((8..=50).contains(&size), "{size}");
     }
 
     #[test]
     fn the_window_never_passes_its_limit() {
-        assert_eq!(run(1, 1_000_000), WINDOW_MAX);
+        assert_eq!(run(1, 1_000_000, 1), WINDOW_MAX);
     }
 
     #[test]

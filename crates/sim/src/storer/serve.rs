@@ -42,6 +42,7 @@ enum Stream {
     Hive {
         records: Vec<AddressRecord>,
     },
+    /// Nothing more is read from it: not kept.
     Idle,
 }
 
@@ -189,7 +190,9 @@ impl Storer {
             } => self.serve(now, conn, id, retrieval, headers_read),
             Stream::Idle => Stream::Idle,
         };
-        conn.streams.insert(id, next);
+        if !matches!(next, Stream::Idle) {
+            conn.streams.insert(id, next);
+        }
     }
 
     fn read_syn(&self, conn: &mut ServerConn, id: StreamId) -> Stream {

@@ -82,7 +82,15 @@ impl Node {
             return false;
         }
         let waited = now.saturating_since(since);
-        if waited >= LAST_RESORT_LATE || (waited >= LAST_RESORT_SOON && self.connecting == 0) {
+        let all_serve = || {
+            let mut ready = self.ready.iter();
+            ready.all(|(_, conn)| {
+                let peer = self.conns.get(conn).and_then(|c| c.peer.as_ref());
+                peer.is_some_and(|peer| peer.serving)
+            })
+        };
+        let alone = self.connecting == 0 && all_serve();
+        if waited >= LAST_RESORT_LATE || (waited >= LAST_RESORT_SOON && alone) {
             return true;
         }
         let next = if waited < LAST_RESORT_SOON {

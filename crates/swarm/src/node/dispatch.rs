@@ -9,15 +9,18 @@ use crate::account::price;
 use crate::error::ChunkFailure;
 use crate::session::Attempt;
 use crate::types::ConnId;
+use bmt::ChunkAddress;
 use core::time::Duration;
 use p2p::Instant;
 
 /// With this few peers free, peers choose requests instead of requests peers.
 const SCARCE: usize = 4;
-/// Oldest requests that a peer may choose from.
-const CHOICE: usize = 48;
-/// A request older than this is not passed over.
-const PASS_OVER_MAX: Duration = Duration::from_secs(2);
+/// Oldest requests that a peer may choose from: few when it is only busy, many when credit is what limits and time is not.
+const CHOICE_BUSY: usize = 16;
+/// See `CHOICE_BUSY`.
+const CHOICE_CREDIT: usize = 128;
+/// The oldest request is passed over at most this often.
+const PASSED_OVER_MAX: u32 = 64;
 /// Requests looked at in vain before dispatching gives up until something changes.
 const MISSES_MAX: usize = 16;
 /// When to look again at a request whose peers are all busy or asked.
@@ -38,6 +41,7 @@ impl Node {
                 break;
             }
             if let Some((id, conn)) = self.pair() {
+                self.note_passed_over(id);
                 if !self.start_attempt(now, id, conn) {
                     misses = misses.saturating_add(1);
                 }
@@ -46,6 +50,17 @@ impl Node {
                 self.park_first(now);
             }
         }
+    }
+
+    /// Counts how often the oldest request had to wait for a younger one.
+    fn note_passed_over(&mut self, chosen: u64) {
+        let first = self.requests.waiting().next().map_or(chosen, |(id, _)| id);
+        let (id, count) = self.passed_over;
+        self.passed_over = match (first == chosen, first == id) {
+            (true, _) => (0, 0),
+            (false, true) => (first, count.saturating_add(1).min(PASSED_OVER_MAX)),
+            (false, false) => (first, 1),
+        };
     }
 
     /// Chooses a request and a peer.
@@ -63,17 +78,30 @@ impl Node {
             }
         }
         let request = self.requests.get(first)?;
-        let (_, conn) = self
-            .available
-            .closest(&address.0)
-            .find(|(_, conn)| !request.has_tried(*conn))?;
+        let (_, conn) = self.available.closest(&address.0).find(|(_, conn)| {
+            !request.has_tried(*conn) && self.is_worth(*conn, &request.address)
+        })?;
         Some((first, *conn))
+    }
+
+    /// Says whether it makes sense to ask a peer for a chunk: one that refuses most is asked only for what should be its own.
+    fn is_worth(&self, conn: ConnId, chunk: &ChunkAddress) -> bool {
+        let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
+        peer.is_some_and(|peer| {
+            let closest = || self.ready.closest(&chunk.0).next();
+            !peer.is_home_only() || closest().is_some_and(|(_, first)| *first == conn)
+        })
     }
 
     /// The request closest to a peer, among the oldest ones.
     fn choose_for(&self, overlay: &[u8; 32], conn: ConnId) -> Option<u64> {
+        let choice = if self.credit_blocked > 0 {
+            CHOICE_CREDIT
+        } else {
+            CHOICE_BUSY
+        };
         let mut best: Option<(u8, u64)> = None;
-        for (index, (id, address)) in self.requests.waiting().take(CHOICE).enumerate() {
+        for (index, (id, address)) in self.requests.waiting().take(choice).enumerate() {
             let order = bmt::proximity(overlay, &address.0);
             if best.is_some_and(|(other, _)| order <= other) {
                 continue;
@@ -81,7 +109,10 @@ impl Node {
             let Some(request) = self.requests.get(id).filter(|r| !r.has_tried(conn)) else {
                 continue;
             };
-            let aged = self.last_received.saturating_since(request.opened) > PASS_OVER_MAX;
+            if !self.is_worth(conn, address) {
+                continue;
+            }
+            let aged = self.passed_over == (id, PASSED_OVER_MAX);
             if index == 0 && (aged || request.asked > 0) {
                 return Some(id);
             }
@@ -159,7 +190,8 @@ impl Node {
         let Some(request) = self.requests.get(id) else {
             return self.requests.rest(id);
         };
-        let untried = |class: Class| {
+        let address = request.address;
+        let untried = |class: Class, worth: bool| {
             self.ready.iter().any(|(_, conn)| {
                 let peer = self.conns.get(conn).and_then(|c| c.peer.as_ref());
                 peer.is_some_and(|peer| {
@@ -167,31 +199,33 @@ impl Node {
                         && peer.serving
                         && !peer.lagging
                         && !request.has_tried(*conn)
-                })
+                }) && (!worth || self.is_worth(*conn, &address))
             })
         };
-        if untried(Class::Normal) {
-            // Busy or without credit: look again soon.
-            self.requests.rest(id);
-            return self.timers.set_earlier(Timer::Request(id), now + PARK);
+        if untried(Class::Normal, true) {
+            return self.park(now, id);
         }
-        let resort = self
-            .last_resort
-            .closest(&request.address.0)
-            .find(|(_, conn)| !request.has_tried(*conn))
-            .map(|(_, conn)| *conn);
-        if let Some(conn) = resort {
+        let others = self.available.closest(&address.0);
+        let others = others.chain(self.last_resort.closest(&address.0));
+        let next = others
+            .map(|(_, conn)| *conn)
+            .find(|conn| !request.has_tried(*conn));
+        if let Some(conn) = next {
             if !self.start_attempt(now, id, conn) {
-                self.requests.rest(id);
-                self.timers.set_earlier(Timer::Request(id), now + PARK);
+                self.park(now, id);
             }
             return;
         }
-        if untried(Class::LastResort) {
-            self.requests.rest(id);
-            return self.timers.set_earlier(Timer::Request(id), now + PARK);
+        if untried(Class::Normal, false) || untried(Class::LastResort, false) {
+            return self.park(now, id);
         }
         self.round_over(now, id);
+    }
+
+    /// Whom a request could ask is busy or without credit: looks again soon.
+    fn park(&mut self, now: Instant, id: u64) {
+        self.requests.rest(id);
+        self.timers.set_earlier(Timer::Request(id), now + PARK);
     }
 
     /// Everybody there is was asked for a chunk, or enough said no: gives it up, or asks again later.
@@ -252,6 +286,11 @@ impl Node {
 
     /// A peer has not answered a request that is due. If it has answered nothing else since, it gets no new ones until it does.
     fn note_late(&mut self, now: Instant, conn: ConnId, since: Instant) {
+        let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
+        let patience = peer.and_then(|peer| peer.window.patience());
+        if now < since + self.hedge_delay(patience) {
+            return;
+        }
         let Some(peer) = self.conns.get_mut(&conn).and_then(|c| c.peer.as_mut()) else {
             return;
         };

@@ -11,6 +11,11 @@ use bmt::Overlay;
 use core::net::SocketAddr;
 use p2p::{Instant, Multiaddr};
 
+/// With this many more refusals than chunks, a peer is asked only for chunks that it is closest to.
+const REFUSED_HOME: u32 = 8;
+/// Refusals beyond this are not counted, so that a peer can redeem itself.
+const REFUSED_MAX: u32 = 16;
+
 /// One connection, from the dial on.
 pub(super) struct Conn {
     pub(super) address: SocketAddr,
@@ -55,7 +60,7 @@ pub(super) enum Block {
 pub(super) enum Class {
     /// Everybody.
     Normal,
-    /// Bootnodes, which bee itself never asks, and peers that never have anything.
+    /// Bootnodes, which bee itself never asks, until they deliver something.
     LastResort,
 }
 
@@ -73,8 +78,9 @@ pub(super) struct Peer {
     pub(super) paused_until: Option<Instant>,
     pub(super) last_answer: Instant,
     pub(super) chunks: u64,
-    /// Requests it broke off, and those it could not serve, since its last chunk.
+    /// Requests it broke off since its last chunk.
     pub(super) broken: u32,
+    /// Refusals, less one for each chunk delivered.
     pub(super) refused: u32,
     /// Amount of the settlement under way, for the event when it is refused.
     pub(super) settling: u64,
@@ -141,6 +147,16 @@ impl Peer {
         } else {
             Block::Free
         }
+    }
+
+    /// The peer cannot find a chunk.
+    pub(super) fn note_refusal(&mut self) {
+        self.refused = self.refused.saturating_add(1).min(REFUSED_MAX);
+    }
+
+    /// Says whether it is only worth asking for chunks that it is closest to: it seems not to forward.
+    pub(super) const fn is_home_only(&self) -> bool {
+        self.refused >= REFUSED_HOME
     }
 
     /// The peer answered something.

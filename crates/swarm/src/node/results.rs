@@ -1,6 +1,6 @@
 //! What comes back: chunks, refusals, settlements.
 use super::Node;
-use super::peer::Class;
+use super::peer::{Block, Class};
 use crate::error::{ChunkFailure, DropReason};
 use crate::session::{Attempt, Outcome};
 use crate::types::{ConnId, Event};
@@ -13,8 +13,6 @@ use p2p::Instant;
 const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
 /// Requests broken off in a row after which a peer is dropped.
 const BROKEN_MAX: u32 = 8;
-/// Refusals in a row after which a peer is only asked when nobody else is left.
-const REFUSED_MAX: u32 = 16;
 
 impl Node {
     pub(super) fn retrieved(
@@ -43,10 +41,7 @@ impl Node {
                 peer.answered(now);
                 peer.account.release(price);
                 peer.window.abandon();
-                peer.refused = peer.refused.saturating_add(1);
-                if peer.refused >= REFUSED_MAX {
-                    self.demote(id);
-                }
+                peer.note_refusal();
                 self.refused(now, attempt.request, id);
             }
             Outcome::NotReady => {
@@ -104,7 +99,7 @@ impl Node {
         }
         peer.chunks = peer.chunks.saturating_add(1);
         peer.broken = 0;
-        peer.refused = 0;
+        peer.refused = peer.refused.saturating_sub(1);
         let from = peer.overlay;
         self.promote(id);
         self.events.push_back(Event::Chunk {
@@ -171,37 +166,20 @@ impl Node {
         }
     }
 
-    fn demote(&mut self, id: ConnId) {
-        self.reclass(id, Class::LastResort);
-    }
-
+    /// A bootnode that delivers is like everybody else.
     fn promote(&mut self, id: ConnId) {
-        self.reclass(id, Class::Normal);
-    }
-
-    fn reclass(&mut self, id: ConnId, class: Class) {
         let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
             return;
         };
-        if core::mem::replace(&mut peer.class, class) == class {
+        if core::mem::replace(&mut peer.class, Class::Normal) == Class::Normal {
             return;
         }
-        let overlay = peer.overlay;
-        let serving = usize::from(peer.serving);
-        match class {
-            Class::Normal => {
-                self.serving_normal = self.serving_normal.saturating_add(serving);
-                self.last_resort.remove(&overlay);
-            }
-            Class::LastResort => {
-                self.serving_normal = self.serving_normal.saturating_sub(serving);
-                self.available.remove(&overlay);
-                self.last_resort_since.get_or_insert(self.last_progress);
-            }
+        self.last_resort.remove(&peer.overlay);
+        if peer.block == Block::Free {
+            self.available.insert(peer.overlay, id);
         }
-        // The next refresh lists it in the other table.
-        if peer.block == super::peer::Block::Free {
-            peer.block = super::peer::Block::Window;
+        if peer.serving {
+            self.serving_normal = self.serving_normal.saturating_add(1);
         }
     }
 

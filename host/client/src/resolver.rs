@@ -1,6 +1,6 @@
 //! DNS without blocking the session: each question is answered on a short-lived thread, because the system resolver has no
 //! non-blocking form.
-use crate::dns::{NotOurAnswer, TxtReply, decode_txt_reply, encode_txt_question};
+use crate::dns::{TxtReply, decode_txt_reply, encode_txt_question};
 use mio::Waker;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -180,9 +180,9 @@ fn ask_udp(server: SocketAddr, question: &[u8], timeout: Duration) -> io::Result
         }
         socket.set_read_timeout(Some(left))?;
         let received = socket.recv(&mut buffer)?;
-        match decode_txt_reply(question, &buffer[..received]) {
-            Ok(reply) => return Ok(reply),
-            Err(NotOurAnswer) => {}
+        // What is not our answer is ignored: it may be forged, and the true one still on its way.
+        if let Ok(reply) = decode_txt_reply(question, &buffer[..received]) {
+            return Ok(reply);
         }
     }
 }

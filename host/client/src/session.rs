@@ -65,7 +65,7 @@ pub enum RunError<E> {
         /// The deadline.
         after: Duration,
         /// Figures at that time.
-        stats: Stats,
+        stats: Box<Stats>,
     },
     /// Somebody asked to stop.
     #[error("stopped on request")]
@@ -249,7 +249,7 @@ impl Session {
             {
                 return Err(RunError::TimedOut {
                     after,
-                    stats: self.node.stats(),
+                    stats: Box::new(self.node.stats()),
                 });
             }
             if open.is_empty() {
@@ -285,10 +285,9 @@ impl Session {
             self.diagnosis.handle_event(&event);
             observer.handle_event(self.now(), &event);
             match event {
-                Event::Chunk { chunk, .. } => {
-                    if open.remove(&chunk.address()) {
-                        consumer.handle_chunk(chunk).map_err(RunError::Consumer)?;
-                    }
+                // A chunk that nobody waits for any more belongs to a run that ended early.
+                Event::Chunk { chunk, .. } if open.remove(&chunk.address()) => {
+                    consumer.handle_chunk(chunk).map_err(RunError::Consumer)?;
                 }
                 Event::ChunkFailed { address, failure } => {
                     if open.remove(&address)

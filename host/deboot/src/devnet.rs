@@ -108,8 +108,16 @@ pub struct RunOptions<'a> {
     pub stop: Arc<AtomicBool>,
     /// Ends the network when standard input ends, so that a parent that was killed leaves nothing behind.
     pub stop_on_stdin_close: bool,
-    /// Hears of the counters, at most this often.
-    pub statistics: Option<(Duration, &'a mut dyn FnMut(&Counters))>,
+    /// Hears of the counters while they change.
+    pub statistics: Option<Statistics<'a>>,
+}
+
+/// Who hears of a network's counters, and how often at most.
+pub struct Statistics<'a> {
+    /// Time between two calls.
+    pub interval: Duration,
+    /// Takes the sum over all nodes.
+    pub hear: &'a mut dyn FnMut(&Counters),
 }
 
 /// Starts a network, says so, and keeps it up until told to stop.
@@ -134,15 +142,15 @@ pub fn run<E: From<DevnetError>>(
     let mut last = Counters::default();
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        if let Some((interval, hear)) = &mut statistics
+        if let Some(statistics) = &mut statistics
             && Instant::now() >= next
         {
             let totals = devnet.totals();
             if totals != last {
-                hear(&totals);
+                (statistics.hear)(&totals);
                 last = totals;
             }
-            next = Instant::now() + *interval;
+            next = Instant::now() + statistics.interval;
         }
         std::thread::sleep(TICK);
     }

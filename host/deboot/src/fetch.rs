@@ -72,7 +72,7 @@ pub enum FetchError {
         /// Path in the directory.
         path: String,
         /// Why.
-        source: SourceError<MantarayError>,
+        source: Box<SourceError<MantarayError>>,
     },
     /// The path names no file.
     #[error("{path:?} is in the directory but has no content; `deboot ls` shows what does")]
@@ -85,7 +85,7 @@ pub enum FetchError {
     NoIndexDocument,
     /// The file could not be fetched.
     #[error(transparent)]
-    Download(#[from] SourceError<DownloadError>),
+    Download(Box<SourceError<DownloadError>>),
     /// The output cannot be made or finished.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -101,7 +101,7 @@ impl FetchError {
             return false;
         };
         matches!(
-            source,
+            **source,
             SourceError::Consumer(MantarayError::NotFound)
                 | SourceError::Network(RunError::Consumer(MantarayError::NotFound))
         )
@@ -181,7 +181,7 @@ fn resolve(
         *chunks += lookup.chunks;
         result.map_err(|source| FetchError::Lookup {
             path: path.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(lookup.inner.entry().cloned())
     };
@@ -267,7 +267,9 @@ fn download_into(
         gauge,
     };
     let mut counted = Counted::new(&mut download);
-    source.run(&mut counted, limits.timeout, observer)?;
+    source
+        .run(&mut counted, limits.timeout, observer)
+        .map_err(|error| FetchError::Download(Box::new(error)))?;
     let chunks = counted.chunks;
     let bytes = download.written;
     let is_directory = download.is_directory;

@@ -39,10 +39,10 @@ pub struct Listed {
 pub enum ListError {
     /// Its nodes cannot be read.
     #[error(transparent)]
-    Directory(SourceError<MantarayError>),
+    Directory(Box<SourceError<MantarayError>>),
     /// The sizes cannot be read.
     #[error("reading sizes: {0}")]
-    Sizes(SourceError<Infallible>),
+    Sizes(Box<SourceError<Infallible>>),
 }
 
 /// Lists every path below `directory`, and reads the size of each file from its root chunk.
@@ -61,7 +61,7 @@ pub fn list(
     });
     source
         .run(&mut listing, timeout, observer)
-        .map_err(ListError::Directory)?;
+        .map_err(|error| ListError::Directory(Box::new(error)))?;
     let mut chunks = listing.chunks;
     let mut items = listing.inner.items;
     let roots = items
@@ -72,7 +72,7 @@ pub fn list(
     let mut sizes = Counted::new(Sizes::new(roots));
     source
         .run(&mut sizes, timeout, observer)
-        .map_err(ListError::Sizes)?;
+        .map_err(|error| ListError::Sizes(Box::new(error)))?;
     chunks += sizes.chunks;
     for item in &mut items {
         let root = item.reference.map(|reference| reference.address);

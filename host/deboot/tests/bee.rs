@@ -77,23 +77,20 @@ fn http_get(url: &str, path: &str, limit: Duration) -> std::io::Result<(Vec<u8>,
     Ok((answer.split_off(end + 4), elapsed))
 }
 
-/// bee's own client can fetch only once it has seen the network's status; what it needs before that is not held against it.
+/// Times bee's own client. It can fetch only once it knows the network's status; the time it needs before that, with its
+/// connections, is not counted: the clock starts when it has delivered the root chunk.
 fn bee_light_client(node: &serde_json::Value, reference: &str, bytes: &[u8]) -> Duration {
     let api = node["api"].as_str().unwrap();
     let limit = Duration::from_secs(240);
-    let end = Instant::now() + limit;
-    loop {
-        match http_get(api, &format!("/bytes/{reference}"), limit) {
-            Ok((body, elapsed)) if body == bytes => return elapsed,
-            Ok((body, _)) => eprintln!("bee's client gave {} bytes", body.len()),
-            Err(error) => eprintln!("bee's client: {error}"),
-        }
-        assert!(
-            Instant::now() < end,
-            "bee's own client cannot fetch the file"
-        );
-        std::thread::sleep(Duration::from_secs(2));
+    let start = Instant::now();
+    while let Err(error) = http_get(api, &format!("/chunks/{reference}"), limit) {
+        eprintln!("bee's client is not ready: {error}");
+        assert!(start.elapsed() < limit, "bee's own client fetches nothing");
+        std::thread::sleep(Duration::from_secs(1));
     }
+    let (body, elapsed) = http_get(api, &format!("/bytes/{reference}"), limit).unwrap();
+    assert!(body == bytes, "bee's client gave other bytes");
+    elapsed
 }
 
 #[test]
@@ -117,7 +114,6 @@ fn a_file_comes_from_real_bees_in_less_time_than_bees_own_client_needs() {
         let nodes = description["nodes"].as_array().unwrap();
         let light = nodes.iter().find(|n| n["kind"] == "ultra-light").unwrap();
         let bootnode = description["bootnode"].as_str().unwrap();
-        let theirs = bee_light_client(light, &reference, &bytes);
         let start = Instant::now();
         let fetch = [
             "fetch",
@@ -133,17 +129,18 @@ fn a_file_comes_from_real_bees_in_less_time_than_bees_own_client_needs() {
             "-v",
         ];
         let output = run(dir.path(), &fetch);
-        // The whole program counts: start, handshakes, hive, download.
+        // Ours goes first: what storers keep on the way helps the second. The whole program counts, from start to exit.
         let ours = start.elapsed();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{bee}: {stderr}");
         let fetched = std::fs::read(dir.path().join("fetched")).unwrap();
         assert!(fetched == bytes, "other bytes");
+        eprintln!("{stderr}");
+        let theirs = bee_light_client(light, &reference, &bytes);
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         eprintln!(
             "{bee}: deboot {ours:.1?}, bee's ultra-light client {theirs:.1?}, ratio {ratio:.2}"
         );
-        eprintln!("{stderr}");
         assert!(ratio < 1.0, "{bee}: {ours:?} is not less than {theirs:?}");
     }
 }

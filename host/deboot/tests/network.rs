@@ -222,11 +222,13 @@ fn no_peer_within_reach_is_status_4_and_says_what_was_tried() {
         &mut (),
     )
     .unwrap_err();
-    let deboot::fetch::FetchError::Download(SourceError::Network(RunError::NoPeers { .. })) =
-        &error
-    else {
+    let deboot::fetch::FetchError::Download(cause) = &error else {
         panic!("{error}");
     };
+    assert!(matches!(
+        **cause,
+        SourceError::Network(RunError::NoPeers { .. })
+    ));
     let message = error.to_string();
     let expected = format!("127.0.0.1:{port}: connection refused");
     assert!(message.contains(&expected), "{message}");
@@ -348,6 +350,38 @@ fn at_least_nine_tenths_of_the_public_allowance_are_used_without_being_blocklist
     assert_eq!(report.counters.blocklistings, 0);
     assert_eq!(report.counters.disconnects_for_debt, 0);
     assert!(report.ratio() >= 0.9, "{:.3}: {report:?}", report.ratio());
+}
+
+/// Ctrl-C ends a fetch in order: status 130, no file and no temporary file.
+#[test]
+fn a_signal_ends_a_fetch_without_leaving_anything() {
+    let net = Net::start(
+        3_000_000,
+        DevnetConfig {
+            profile: Profile::Public,
+            ..DevnetConfig::default()
+        },
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let mut fetch = program()
+        .current_dir(dir.path())
+        .args(["fetch", &net.reference.to_hex(), "--network-id", "10"])
+        .args(["--peer", &net.devnet.bootnode()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let files = || std::fs::read_dir(dir.path()).unwrap().count();
+    let start = Instant::now();
+    while files() == 0 {
+        assert!(start.elapsed() < MINUTE, "the fetch does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = fetch.id().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &id]).status().unwrap().success());
+    let ended = wait(&mut fetch, Duration::from_secs(10));
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+    assert_eq!(files(), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use super::args::{DevnetArgs, DevnetGenerationArg, ProfileArg};
 use super::fetch_verb::stop_on_signals;
 use super::{ExitStatus, Failure};
-use crate::devnet::{self, RunOptions};
+use crate::devnet::{self, RunOptions, Statistics};
 use crate::output::OutputFile;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,11 +20,10 @@ pub(super) fn devnet(args: &DevnetArgs) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let mut print = print_counters;
-    let statistics: Option<(Duration, &mut dyn FnMut(&Counters))> = if args.verbose {
-        Some((STATISTICS_INTERVAL, &mut print))
-    } else {
-        None
-    };
+    let statistics = args.verbose.then_some(Statistics {
+        interval: STATISTICS_INTERVAL,
+        hear: &mut print,
+    });
     let options = RunOptions {
         stop,
         stop_on_stdin_close: args.stop_on_stdin_close,

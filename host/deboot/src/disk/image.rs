@@ -50,10 +50,7 @@ pub(super) fn write<F: Read + Write + Seek + std::fmt::Debug>(
     file: &mut F,
     files: &[EspFile],
     size: u64,
-) -> Result<Made, DiskError>
-where
-    F: Sized,
-{
+) -> Result<Made, DiskError> {
     let fingerprint = fingerprint(files, size);
     let disk_guid = guid(&fingerprint, 0);
     let partition_guid = guid(&fingerprint, 1);

@@ -1,5 +1,5 @@
 //! The verbs and their options.
-use crate::{demo, image, packages, paths, programs, qemu};
+use crate::{bee_lab, demo, image, packages, paths, programs, qemu};
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ enum Verb {
     Image,
     /// Prints the size of SWFETCH.EFI, and fails above the limit
     Size,
+    /// Runs inside the namespaces of a boot from real bee nodes
+    #[command(hide = true)]
+    BeeBoot(bee_lab::Inside),
 }
 
 /// Options of `demo`.
@@ -45,6 +48,9 @@ pub(crate) struct DemoOptions {
     /// Seconds from power-on to the result [default: 300, with --profile public 900]
     #[arg(long)]
     pub(crate) timeout: Option<u64>,
+    /// Boots from a Swarm of real nodes of this bee instead (needs BEE_LAB, and root or unprivileged user namespaces)
+    #[arg(long, value_name = "BEE", conflicts_with_all = ["profile", "generation", "storers", "keep"])]
+    pub(crate) bee: Option<PathBuf>,
     /// Keeps the network running after the boot, and says how to boot again
     #[arg(long)]
     pub(crate) keep: bool,
@@ -85,6 +91,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Size => size(),
+        Verb::BeeBoot(inside) => inside.run(),
     }
 }
 

@@ -5,10 +5,12 @@ use crate::devnet::Plan;
 use crate::packages::{self, Need};
 use crate::programs::{self, Profile};
 use crate::qemu::{Accelerator, Machine};
+use crate::stage::Published;
 use crate::table::Table;
-use crate::{accelerator, image, paths, stage};
-use anyhow::Result;
+use crate::{accelerator, bee_lab, image, paths, stage};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         built.kernel_release, built.kernel_bytes, built.initramfs_bytes
     );
     println!("           bzz://{}", published.reference);
+    if let Some(bee) = &options.bee {
+        return boot_from_bees(bee, &deboot, &swfetch, &published, &directory);
+    }
     let plan = Plan {
         deboot: deboot.clone(),
         storers: usize::from(options.storers.unwrap_or(if public { 64 } else { 24 })),
@@ -98,6 +103,34 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     Ok(code)
 }
 
+fn boot_from_bees(
+    bee: &Path,
+    deboot: &Path,
+    swfetch: &Path,
+    release: &Published,
+    directory: &Path,
+) -> Result<ExitCode> {
+    packages::ensure(&[Need::Namespaces, Need::Python])?;
+    let script = bee_lab::script();
+    let script = script.context("no bee lab: set BEE_LAB to the path of beelab.py")?;
+    if let Some(why) = bee_lab::unavailable() {
+        bail!("cannot make a network namespace with a tap: {why}");
+    }
+    let plan = bee_lab::Plan {
+        bee,
+        script: &script,
+        deboot,
+        swfetch,
+        release,
+        directory,
+    };
+    Ok(if plan.boot()? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
 /// Steps that SWFETCH times, in their order, with what a person calls them.
 const STEPS: [(&str, &str); 7] = [
     ("config", "configuration, entropy, clock"),
@@ -110,7 +143,7 @@ const STEPS: [(&str, &str); 7] = [
 ];
 
 /// Returns the table of phases and the figures of the fetch.
-fn summary(seen: &Seen, facts: &BTreeMap<String, String>) -> String {
+pub(crate) fn summary(seen: &Seen, facts: &BTreeMap<String, String>) -> String {
     let fact = |key: &str| facts.get(key).map_or("unknown", String::as_str);
     let number = |key: &str| fact(key).parse::<f64>().ok();
     let timings: BTreeMap<&str, f64> = fact("timings")

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod accelerator;
+mod bee_lab;
 mod boot;
 mod cli;
 mod demo;

@@ -12,10 +12,9 @@ use alloc::format;
 use core::time::Duration;
 use machine::Machine;
 use prompt::{Choice, Unattended};
-use release::config::BootConfig;
 use swfetch::failure::Failure;
 use swfetch::handover::Mark;
-use swfetch::options::{Mode, Options};
+use swfetch::options::Mode;
 use uefi::runtime::{self, ResetType};
 use uefi::{Status, cstr16, entry, system};
 
@@ -40,30 +39,17 @@ fn run(machine: &mut Machine) -> Status {
     let mut attempts = 0u32;
     loop {
         attempts = attempts.saturating_add(1);
-        let (failure, unattended, poweroff) = match prepare(machine) {
-            Ok((options, config)) => {
-                let unattended = Unattended {
-                    retry_after: config.as_ref().map_or(Duration::ZERO, |c| c.retry_after),
-                    retries_left: config
-                        .as_ref()
-                        .map_or(0, |c| c.retries_max.saturating_sub(attempts - 1)),
-                };
-                let poweroff = options.poweroff;
-                match work(machine, &options, config.as_ref()) {
-                    Ok(()) => return finish(machine, poweroff),
-                    Err(failure) => (failure, unattended, poweroff),
-                }
-            }
-            Err(failure) => {
-                let never = Unattended {
-                    retry_after: Duration::ZERO,
-                    retries_left: 0,
-                };
-                (failure, never, false)
-            }
+        let mut unattended = Unattended {
+            retry_after: Duration::ZERO,
+            retries_left: 0,
+            poweroff: false,
+        };
+        let failure = match one(machine, attempts, &mut unattended) {
+            Ok(()) => return finish(machine, unattended.poweroff),
+            Err(failure) => failure,
         };
         prompt::show(machine, &failure);
-        if poweroff {
+        if unattended.poweroff {
             power_off(Status::ABORTED);
         }
         match prompt::ask(machine, unattended) {
@@ -79,26 +65,24 @@ fn run(machine: &mut Machine) -> Status {
     }
 }
 
-/// Options and, unless the self-test needs none, configuration.
-fn prepare(machine: &mut Machine) -> Result<(Options, Option<BootConfig>), Failure> {
+/// One attempt: options, configuration, work. What to do when nobody answers is filled in as soon as it is known.
+fn one(machine: &mut Machine, attempts: u32, unattended: &mut Unattended) -> Result<(), Failure> {
     let options = machine.read_options()?;
+    unattended.poweroff = options.poweroff;
     if options.mode == Mode::Selftest {
-        return Ok((options, None));
+        selftest::run(machine);
+        return Ok(());
     }
     let config = attempt::with_reference(machine.read_config()?, options.reference);
+    unattended.retry_after = config.retry_after;
+    unattended.retries_left = config
+        .retries_max
+        .saturating_sub(attempts.saturating_sub(1));
     machine.mark(Mark::Config);
-    Ok((options, Some(config)))
-}
-
-fn work(
-    machine: &mut Machine,
-    options: &Options,
-    config: Option<&BootConfig>,
-) -> Result<(), Failure> {
-    match (options.mode, config) {
-        (Mode::Boot, Some(config)) => Err(attempt::boot(machine, config)),
-        (Mode::Fetch, Some(config)) => {
-            let (bytes, ms, fetched) = attempt::fetch_only(machine, config)?;
+    match options.mode {
+        Mode::Boot | Mode::Selftest => Err(attempt::boot(machine, &config)),
+        Mode::Fetch => {
+            let (bytes, ms, fetched) = attempt::fetch_only(machine, &config)?;
             let rate = (bytes / 1024)
                 .saturating_mul(1000)
                 .checked_div(ms)
@@ -108,10 +92,6 @@ fn work(
                 fetched.chunks, fetched.peers
             );
             machine.console.line(&text);
-            Ok(())
-        }
-        (Mode::Selftest, _) | (_, None) => {
-            selftest::run(machine);
             Ok(())
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Unattended {
     pub(crate) retry_after: Duration,
     /// Retries that are left.
     pub(crate) retries_left: u32,
+    /// Switch off instead of asking.
+    pub(crate) poweroff: bool,
 }
 
 /// Shows and remembers a failure.
@@ -62,11 +64,10 @@ pub(crate) fn ask(machine: &mut Machine, unattended: Unattended) -> Choice {
             return choice;
         }
         if machine.console.is_progress_due(now) {
-            let text = format!(
-                "    {what} in {} s, {} tries left",
-                left.as_secs() + 1,
-                unattended.retries_left
-            );
+            let mut text = format!("    {what} in {} s", left.as_secs() + 1);
+            if retry {
+                text += &format!(", {} tries left", unattended.retries_left);
+            }
             machine.console.progress(now, &text, false);
         }
         boot::stall(KEY_EVERY.min(left));

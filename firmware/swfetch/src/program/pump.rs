@@ -237,7 +237,10 @@ impl Pump<'_> {
             other => format!("{other:?}"),
         };
         machine.console.line(&format!("swarm: {text}"));
-        self.trouble.note(text);
+        // That every bootnode failed is the summary; the reasons are the dials, noted one by one.
+        if !matches!(stage, BootstrapStage::BootnodesDown { .. }) {
+            self.trouble.note(text);
+        }
     }
 
     fn deadlines(&mut self, node: &Node, now: Instant) -> Result<(), Failure> {

@@ -24,6 +24,9 @@ pub struct Config {
     pub dial_timeout: Duration,
     /// Silence after which an open connection is given up. Default 60 s: a cable pulled for 20 s must not end a boot.
     pub silence_timeout: Duration,
+    /// Time without a link (where the driver can tell) after which connections are made anew. Default 5 s: both ends of a TCP
+    /// connection wait about as long again as the outage took before they try.
+    pub link_loss_max: Duration,
     /// Idle time after which a peer is asked for a sign of life. Default 15 s; must be below `silence_timeout`.
     pub keep_alive: Duration,
     /// Time a closed connection may take to say goodbye before it is reset. Default 3 s.
@@ -57,6 +60,7 @@ impl Config {
             frames_per_turn: 32,
             dial_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(60),
+            link_loss_max: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             close_timeout: Duration::from_secs(3),
             dhcp_first_retry: Duration::from_secs(1),

@@ -10,7 +10,8 @@ use core::time::Duration;
 pub enum Event {
     /// The link came up (reported by the driver through [`handle_link`](crate::Stack::handle_link)).
     LinkUp,
-    /// The link went down. Connections are kept: they outlive it if it comes back in time with the same address.
+    /// The link went down. Connections outlive it if it comes back within
+    /// [`link_loss_max`](crate::Config::link_loss_max) with the same address.
     LinkDown,
     /// A DHCP attempt began (1 is the first since the link came up).
     DhcpAttempt(u32),

@@ -105,13 +105,16 @@ impl Pump {
         self.pool.made()
     }
 
-    /// Forgets every connection: the address they were made from is gone.
-    pub(crate) fn clear(&mut self, sockets: &mut SocketSet<'static>) {
+    /// Resets every connection. Those whose address is still ours tell the other end, so that it is ready for a new one.
+    pub(crate) fn abort(&mut self, now: Instant, sockets: &mut SocketSet<'static>) {
         while let Some((_, connection)) = self.connections.pop_first() {
-            self.recycle(sockets, connection.handle, connection.port);
-        }
-        while let Some(leaving) = self.leaving.pop() {
-            self.recycle(sockets, leaving.handle, leaving.port);
+            sockets.get_mut::<tcp::Socket>(connection.handle).abort();
+            self.leaving.push(Leaving {
+                handle: connection.handle,
+                port: connection.port,
+                deadline: now + RESET_TIMEOUT,
+                has_spoken: false,
+            });
         }
     }
 

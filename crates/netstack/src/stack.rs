@@ -13,6 +13,7 @@ use crate::time::{from_smoltcp, to_smoltcp};
 use crate::watch::{Notes, Watch};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 use p2p::Instant;
 use smoltcp::iface::{Interface, PollIngressSingleResult, PollResult, SocketSet};
 use smoltcp::phy::Device;
@@ -36,11 +37,13 @@ pub struct Stack<D: Device> {
     neighbours: Neighbours,
     pump: Pump,
     dns: dns::Client,
-    link_up: bool,
+    /// Since when there is no link.
+    down_since: Option<Instant>,
+    link_loss_max: Duration,
     /// What the interface is set to.
     configuration: Option<Configuration>,
     route: Option<Route>,
-    /// The address that connections were made from is gone, and the node does not know yet.
+    /// Connections are of no use any more: their address is gone, or the link was. The node does not know yet.
     is_lost: bool,
     /// When smoltcp wants to send.
     interface_at: Option<Instant>,
@@ -92,7 +95,8 @@ impl<D: Device> Stack<D> {
             neighbours: Neighbours::default(),
             pump: Pump::new(&config),
             dns: dns::Client::new(&config),
-            link_up: true,
+            down_since: None,
+            link_loss_max: config.link_loss_max,
             configuration: None,
             route: None,
             is_lost: false,
@@ -114,12 +118,13 @@ impl<D: Device> Stack<D> {
     }
 
     /// The link went away or came back. A link that comes back starts DHCP at once: with a lease it is confirmed, without one the
-    /// short first pauses begin again. Drivers that cannot tell the state of the link never call this.
+    /// short first pauses begin again; after a long outage the node is told that it lost the network. Drivers that cannot tell the state of the link never call this.
     pub fn handle_link(&mut self, now: Instant, up: bool) {
-        if self.link_up == up {
+        if self.down_since.is_none() == up {
             return;
         }
-        self.link_up = up;
+        let down_since = core::mem::replace(&mut self.down_since, (!up).then_some(now));
+        self.is_lost |= down_since.is_some_and(|since| now - since >= self.link_loss_max);
         self.push(if up { Event::LinkUp } else { Event::LinkDown });
         if let Addresses::Dhcp(client) = &mut self.addresses {
             client.handle_link(now, up);
@@ -154,7 +159,7 @@ impl<D: Device> Stack<D> {
         let mut moved = self.ingress(now);
         moved |= self.configure(now);
         if core::mem::take(&mut self.is_lost) {
-            self.pump.clear(&mut self.sockets);
+            self.pump.abort(now, &mut self.sockets);
             node.handle_network_lost(now);
             moved = true;
         }
@@ -199,7 +204,8 @@ impl<D: Device> Stack<D> {
             Addresses::Dhcp(client) => client.poll_timeout(),
         };
         let neighbours = self
-            .link_up
+            .down_since
+            .is_none()
             .then(|| self.neighbours.poll_timeout())
             .flatten();
         [
@@ -311,7 +317,7 @@ impl<D: Device> Stack<D> {
             self.apply(now, wanted);
             moved = true;
         }
-        if let (true, Some(route)) = (self.link_up, self.route) {
+        if let (None, Some(route)) = (self.down_since, self.route) {
             let mut watch = Watch {
                 device: &mut self.device,
                 notes: &mut self.notes,

@@ -269,6 +269,26 @@ fn a_cable_pulled_for_20_s_ends_no_connection() {
 }
 
 #[test]
+fn a_short_loss_of_the_link_keeps_connections_and_a_long_one_makes_them_anew() {
+    let mut w = world();
+    let echo = w.server.serve(80, Service::Echo);
+    let conn = w.node.dial((SERVER, 80));
+    w.run(SECOND);
+    for (seconds, is_lost) in [(4, false), (20, true)] {
+        w.wire.cut(true);
+        w.stack.handle_link(w.now, false);
+        w.run(seconds * SECOND);
+        w.wire.cut(false);
+        w.stack.handle_link(w.now, true);
+        w.run(SECOND / 10);
+        assert_eq!(w.node.get(conn).is_closed, is_lost);
+        assert_eq!(w.node.lost.len(), usize::from(is_lost));
+    }
+    // The other end was told.
+    assert_eq!(w.server.state(echo), State::Listen);
+}
+
+#[test]
 fn a_peer_silent_for_a_minute_is_given_up_whether_busy_or_idle() {
     let mut w = world();
     w.server.serve(80, Service::Echo);

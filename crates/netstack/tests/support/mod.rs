@@ -14,7 +14,7 @@ pub mod tap;
 pub mod wire;
 
 use fake::Fake;
-use netstack::{Config, Event, Stack};
+use netstack::{Config, Event, Stack, Streams};
 use p2p::Instant;
 use server::Server;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use wire::{Faults, Port, Wire};
 /// Our hardware address.
 pub const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x15];
 
-/// Our stack, a node in name only, a link and a server.
-pub struct World {
+/// Our stack, a node (in name only, unless a test brings a real one), a link and a server.
+pub struct World<N = Fake> {
     pub now: Instant,
     pub stack: Stack<Port>,
-    pub node: Fake,
+    pub node: N,
     pub wire: Wire,
     pub server: Server,
     pub events: Vec<(Instant, Event)>,
@@ -35,7 +35,7 @@ pub struct World {
     pub turns: u64,
 }
 
-impl World {
+impl World<Fake> {
     /// A world whose server leases 10.0.2.15.
     pub fn new() -> Self {
         Self::with(Config::new(MAC, 1), Faults::default())
@@ -47,29 +47,29 @@ impl World {
 
     /// A world on a link made before.
     pub fn on(config: Config, wire: Wire) -> Self {
+        Self::around(Fake::default(), config, wire)
+    }
+
+    /// A world that has an address already.
+    pub fn configured(faults: Faults) -> Self {
+        Self::with(configured(), faults)
+    }
+}
+
+impl<N: Streams> World<N> {
+    /// A world for a node.
+    pub fn around(node: N, config: Config, wire: Wire) -> Self {
         let now = Instant::ZERO;
         let (ours, theirs) = wire.ports();
         Self {
             now,
             stack: Stack::new(ours, config, now),
-            node: Fake::default(),
+            node,
             server: Server::new(theirs),
             wire,
             events: Vec::new(),
             turns: 0,
         }
-    }
-
-    /// A world that has an address already.
-    pub fn configured(faults: Faults) -> Self {
-        let mut config = Config::new(MAC, 1);
-        config.static_address = Some((
-            [10, 0, 2, 15].into(),
-            24,
-            Some([10, 0, 2, 2].into()),
-            vec![[10, 0, 2, 3].into()],
-        ));
-        Self::with(config, faults)
     }
 
     /// Lets both ends work at this time until nothing moves.
@@ -242,4 +242,16 @@ pub fn host_unreachable(frame: &[u8], host: [u8; 4]) -> Option<Vec<Vec<u8>>> {
         &checksum,
     );
     Some(vec![bytes])
+}
+
+/// Settings with an address.
+pub fn configured() -> Config {
+    let mut config = Config::new(MAC, 1);
+    config.static_address = Some((
+        [10, 0, 2, 15].into(),
+        24,
+        Some([10, 0, 2, 2].into()),
+        vec![[10, 0, 2, 3].into()],
+    ));
+    config
 }

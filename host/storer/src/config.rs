@@ -90,7 +90,8 @@ pub enum Fault {
     /// Every delivery starts with a length prefix of 2^62 bytes.
     HugeLength,
     /// Announces this many made-up peers by hive, 30 per message. Their records are well-formed: on hive 2.0.0 properly signed by
-    /// throw-away keys, on 1.1.0 unsigned; nobody listens at their addresses.
+    /// throw-away keys, on 1.1.0 unsigned; nobody listens at their addresses. The true peers are announced first, since most
+    /// receivers take 128 records and then cut the streams.
     JunkPeers {
         /// Records announced to every peer that connects.
         count: usize,

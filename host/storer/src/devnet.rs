@@ -22,200 +22,25 @@
 //! evenly over the address space, every chunk is put on the [`DevnetConfig::replication`] storers closest to it, and nowhere else.
 //! Up to 15 storers are all connected to each other; larger networks get a few neighbours per bin, so that a request at a far
 //! storer is really forwarded, hop by hop, as in the public network.
+mod config;
+mod error;
 mod plan;
+mod setup;
 
 pub use crate::counters::Counters;
+pub use config::{ChunkSource, Description, DevnetConfig, NodeInfo};
+pub use error::DevnetError;
 
-use crate::identity::{Identity, IdentityError, KeyKind, Prefix};
-use crate::node::{Contact, Limits, Node, NodeConfig, NodeMemory, hex, lock};
-use crate::store::{ChunkStore, DiskStore, MemoryStore, StoreError, WhenFull};
-use crate::tar::{TarError, TarReader};
+use crate::node::{Contact, Node, NodeConfig, hex, lock};
 use crate::{Fault, Generation, Profile};
-use bmt::{VerifiedChunk, keccak256};
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use setup::{check, load, node_configs};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Where chunks come from.
-#[derive(Debug)]
-pub enum ChunkSource {
-    /// A tar in bee's pinning export form ([`crate::tar`]).
-    Tar(PathBuf),
-    /// Chunks in memory.
-    Chunks(Vec<VerifiedChunk>),
-}
-
-/// What kind of network to start.
-#[derive(Debug)]
-pub struct DevnetConfig {
-    /// Storers beside the boot node (1 to 1000). Default 24.
-    pub storers: usize,
-    /// What the network stores. Default nothing.
-    pub chunks: Vec<ChunkSource>,
-    /// How many storers get each chunk: the closest ones. Default 2.
-    pub replication: usize,
-    /// Debt limits. Default [`Profile::Lan`].
-    pub profile: Profile,
-    /// Handshake generations. Default [`Generation::Both`].
-    pub generation: Generation,
-    /// Swarm network id. Default 10, the public test network's.
-    pub network_id: u64,
-    /// Address to listen on. Default 127.0.0.1.
-    pub listen_ip: IpAddr,
-    /// Port of node 0; node i listens on `base_port + i`. 0 (default): ports chosen by the operating system, kept over restarts.
-    pub base_port: u16,
-    /// Host told to peers instead of `listen_ip`. A QEMU guest behind user networking reaches the host's loopback as 10.0.2.2, so
-    /// a network for it announces that. The storers reach each other by `listen_ip` all the same.
-    pub announce_host: Option<IpAddr>,
-    /// Misbehaviour per node index (0 is the boot node).
-    pub faults: BTreeMap<usize, Vec<Fault>>,
-    /// Neighbours per bin for storers. Default `None`: everybody up to 15 storers, 2 per bin above.
-    pub neighbours_per_bin: Option<usize>,
-    /// Lets storers keep chunks they forwarded. Default false, so that routes are used again and again.
-    pub cache_forwarded: bool,
-    /// Keeps chunks in files below this directory instead of memory. Default `None`.
-    pub data_dir: Option<PathBuf>,
-    /// Identities are derived from this, so equal seeds give equal overlays and chunk placement. Default 1.
-    pub seed: u64,
-}
-
-impl Default for DevnetConfig {
-    fn default() -> Self {
-        Self {
-            storers: 24,
-            chunks: Vec::new(),
-            replication: 2,
-            profile: Profile::Lan,
-            generation: Generation::Both,
-            network_id: 10,
-            listen_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            base_port: 0,
-            announce_host: None,
-            faults: BTreeMap::new(),
-            neighbours_per_bin: None,
-            cache_forwarded: false,
-            data_dir: None,
-            seed: 1,
-        }
-    }
-}
-
-/// One node, as it is described to others.
-#[derive(Clone, Debug, Serialize)]
-pub struct NodeInfo {
-    /// 0 for the boot node.
-    pub index: usize,
-    /// `boot` or `storer`.
-    pub kind: &'static str,
-    /// Overlay address, hex.
-    pub overlay: String,
-    /// Multiaddr with `/p2p/` suffix, as announced.
-    pub underlay: String,
-    /// The same with the address really listened on.
-    pub listen: String,
-    /// Chunks in its store.
-    pub chunks: usize,
-    /// Peers with a finished handshake.
-    pub connected: usize,
-    /// Whether it runs at the moment.
-    pub running: bool,
-}
-
-/// The network as one JSON object, like bee-lab's `lab.json`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Description {
-    /// Swarm network id.
-    pub network_id: u64,
-    /// `public` or `lan`.
-    pub profile: &'static str,
-    /// `14`, `15` or `both`.
-    pub generation: &'static str,
-    /// Multiaddr of the boot node.
-    pub bootnode: String,
-    /// All nodes.
-    pub nodes: Vec<NodeInfo>,
-}
-
-impl Description {
-    /// Returns the JSON text, indented.
-    pub fn to_json(&self) -> String {
-        // Numbers and strings only: this cannot fail.
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-}
-
-/// Why a network cannot be started or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum DevnetError {
-    /// A number in the configuration makes no sense.
-    #[error("devnet configuration: {0}")]
-    Config(&'static str),
-    /// A node index that does not exist.
-    #[error("there is no node {index}: the network has nodes 0 to {last}")]
-    NoSuchNode {
-        /// Index asked for.
-        index: usize,
-        /// Highest index.
-        last: usize,
-    },
-    /// A node does not start: most often its port is taken.
-    #[error("node {index} does not start on {listen}: {source}")]
-    Start {
-        /// The node.
-        index: usize,
-        /// Address it was to listen on.
-        listen: SocketAddr,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The runtime cannot be made.
-    #[error("cannot start threads: {0}")]
-    Runtime(io::Error),
-    /// A chunk archive cannot be opened.
-    #[error("{path}: {source}")]
-    Open {
-        /// The archive.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A chunk archive cannot be read.
-    #[error("{path}: {source}")]
-    Tar {
-        /// The archive.
-        path: PathBuf,
-        /// What is wrong.
-        source: TarError,
-    },
-    /// A chunk cannot be stored.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// No identity could be made.
-    #[error("{0}")]
-    Identity(#[from] IdentityError),
-    /// The nodes did not connect to each other in time.
-    #[error("not connected after {seconds} s: {connected} of {wanted} links")]
-    Timeout {
-        /// Seconds waited.
-        seconds: u64,
-        /// Links that exist.
-        connected: usize,
-        /// Links there should be.
-        wanted: usize,
-    },
-}
-
-/// Storers in one network at most.
-const STORERS_MAX: usize = 1000;
-/// Chunks one node may keep, in bytes.
-const STORE_BYTES_MAX: u64 = 64 << 30;
 /// How long nodes may take to connect to each other.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How long a port may stay taken after the node that had it was stopped.
@@ -524,115 +349,6 @@ impl Drop for Devnet {
             runtime.shutdown_background();
         }
     }
-}
-
-fn check(config: &DevnetConfig) -> Result<(), DevnetError> {
-    if !(1..=STORERS_MAX).contains(&config.storers) {
-        return Err(DevnetError::Config("storers must be 1 to 1000"));
-    }
-    if config.replication == 0 {
-        return Err(DevnetError::Config("replication must be at least 1"));
-    }
-    if config.neighbours_per_bin == Some(0) {
-        return Err(DevnetError::Config("neighbours_per_bin must be at least 1"));
-    }
-    if config.base_port != 0 && usize::from(config.base_port) + config.storers > 65535 {
-        return Err(DevnetError::Config(
-            "base_port is too high for so many nodes",
-        ));
-    }
-    if config.faults.keys().any(|index| *index > config.storers) {
-        return Err(DevnetError::Config(
-            "a fault names a node that does not exist",
-        ));
-    }
-    Ok(())
-}
-
-fn node_configs(config: &DevnetConfig) -> Result<Vec<NodeConfig>, DevnetError> {
-    let fellows = Arc::new(Mutex::new(BTreeSet::new()));
-    let mut out = Vec::new();
-    for index in 0..=config.storers {
-        let seed = keccak256(
-            &[
-                &b"deboot devnet"[..],
-                &config.seed.to_be_bytes(),
-                &index.to_be_bytes(),
-            ]
-            .concat(),
-        );
-        let prefix = if index == 0 {
-            Prefix::default()
-        } else {
-            plan::prefix(index - 1, config.storers)
-        };
-        let identity = Identity::derive(&seed, KeyKind::P256, config.network_id, prefix)?;
-        lock(&fellows).insert(identity.overlay());
-        let port = match config.base_port {
-            0 => 0,
-            base => base + index as u16,
-        };
-        out.push(NodeConfig {
-            identity,
-            generation: config.generation,
-            profile: config.profile,
-            listen: SocketAddr::new(config.listen_ip, port),
-            announce_host: config.announce_host,
-            store: store(config, index)?,
-            contacts: Vec::new(),
-            neighbours_per_bin: 0,
-            fellows: fellows.clone(),
-            cache_forwarded: config.cache_forwarded,
-            faults: config.faults.get(&index).cloned().unwrap_or_default(),
-            limits: Limits::default(),
-            memory: Arc::new(NodeMemory::default()),
-        });
-    }
-    Ok(out)
-}
-
-fn store(config: &DevnetConfig, index: usize) -> Result<Arc<dyn ChunkStore>, DevnetError> {
-    Ok(match &config.data_dir {
-        None => Arc::new(MemoryStore::new(STORE_BYTES_MAX)),
-        Some(dir) => {
-            let dir = dir.join(format!("node{index}"));
-            let store = DiskStore::open(&dir, STORE_BYTES_MAX, WhenFull::Refuse);
-            Arc::new(store.map_err(StoreError::from)?)
-        }
-    })
-}
-
-/// Puts every chunk on the storers closest to it.
-fn load(config: &DevnetConfig, nodes: &[NodeConfig]) -> Result<(), DevnetError> {
-    let storers: Vec<_> = nodes[1..]
-        .iter()
-        .map(|node| (node.identity.overlay(), &node.store))
-        .collect();
-    let place = |chunk: &VerifiedChunk| -> Result<(), DevnetError> {
-        for holder in plan::closest(&storers, &chunk.address(), config.replication) {
-            holder.put(chunk.clone())?;
-        }
-        Ok(())
-    };
-    for source in &config.chunks {
-        match source {
-            ChunkSource::Chunks(chunks) => chunks.iter().try_for_each(place)?,
-            ChunkSource::Tar(path) => {
-                let file = File::open(path).map_err(|source| DevnetError::Open {
-                    path: path.clone(),
-                    source,
-                })?;
-                for entry in TarReader::new(io::BufReader::new(file)) {
-                    let entry = entry.map_err(|source| DevnetError::Tar {
-                        path: path.clone(),
-                        source,
-                    })?;
-                    place(&entry.chunk)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

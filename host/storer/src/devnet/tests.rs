@@ -5,6 +5,7 @@ use crate::node::tests::client::{Client, retrieve};
 use crate::node::tests::{chunk, chunks_at};
 use crate::wire::Version;
 use bmt::ChunkAddress;
+use std::collections::BTreeMap;
 
 fn network(storers: usize, chunks: u32, faults: BTreeMap<usize, Vec<Fault>>) -> Devnet {
     Devnet::start(DevnetConfig {

@@ -234,10 +234,29 @@ pub(crate) struct Upgrade(Arc<[StreamProtocol]>);
 
 impl UpgradeInfo for Upgrade {
     type Info = StreamProtocol;
-    type InfoIter = std::vec::IntoIter<StreamProtocol>;
+    type InfoIter = Protocols;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.to_vec().into_iter()
+        Protocols {
+            all: self.0.clone(),
+            next: 0,
+        }
+    }
+}
+
+/// Iterates over shared protocol ids: negotiating a stream copies no list.
+pub(crate) struct Protocols {
+    all: Arc<[StreamProtocol]>,
+    next: usize,
+}
+
+impl Iterator for Protocols {
+    type Item = StreamProtocol;
+
+    fn next(&mut self) -> Option<StreamProtocol> {
+        let protocol = self.all.get(self.next).cloned();
+        self.next += 1;
+        protocol
     }
 }
 

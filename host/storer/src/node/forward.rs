@@ -154,10 +154,10 @@ async fn attempt(
         settle::pay(node, session, amount);
     }
     let data = Bytes::from(chunk.data().to_vec());
-    if node.config.cache_forwarded {
-        if let Err(error) = node.config.store.put(chunk) {
-            tracing::debug!(?node, %error, "forwarded chunk was not kept");
-        }
+    if node.config.cache_forwarded
+        && let Err(error) = node.config.store.put(chunk)
+    {
+        tracing::debug!(?node, %error, "forwarded chunk was not kept");
     }
     Some(data)
 }

@@ -1,6 +1,6 @@
 //! Handshake 14.0.0 and 15.0.0, from both ends, and what follows it.
 use super::{Inner, ProtocolError, Session, hive, lock, now_ms, peers, settle};
-use crate::frame::{FrameError, Framed};
+use crate::frame::Framed;
 use crate::net::Connection;
 use crate::record::{self, Record, Source};
 use crate::wire::{Ack, Syn, SynAck, Version};
@@ -87,7 +87,7 @@ async fn propose(
 ) -> Result<bool, ProtocolError> {
     let exchange = async {
         framed.write(&observed(connection)).await?;
-        Ok::<SynAck, FrameError>(framed.read().await?)
+        framed.read::<SynAck>().await
     };
     // bee may first wait up to 10 s for an address of ours.
     let answer: SynAck =
@@ -209,13 +209,13 @@ fn register(
     let overlay = record.overlay;
     // The same node on a second connection shares the session; another libp2p identity with the same overlay is the node after
     // a restart, and replaces what is left of the old one.
-    if let Some(old) = state.peers.get(&overlay) {
-        if old.session.peer_id != connection.peer || old.session.full != full {
-            for stale in &old.connections {
-                node.close(stale);
-            }
-            state.peers.remove(&overlay);
+    if let Some(old) = state.peers.get(&overlay)
+        && (old.session.peer_id != connection.peer || old.session.full != full)
+    {
+        for stale in &old.connections {
+            node.close(stale);
         }
+        state.peers.remove(&overlay);
     }
     let new = !state.peers.contains_key(&overlay);
     let peer = state.peers.entry(overlay).or_insert_with(|| {

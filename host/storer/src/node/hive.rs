@@ -24,17 +24,17 @@ pub(crate) async fn introduce(
         if !session.speaks(*version) {
             continue;
         }
-        for fault in faults.iter() {
-            if let Fault::JunkPeers { count } = fault {
-                junk::announce(node, session, *version, *count).await?;
-            }
-        }
         let records = selection(node, session, *version);
         for batch in records.chunks(BATCH) {
             if !lock(&session.hive_out).take(batch.len()) {
                 break;
             }
             send(node, session, *version, batch.to_vec()).await?;
+        }
+        for fault in faults.iter() {
+            if let Fault::JunkPeers { count } = fault {
+                junk::announce(node, session, *version, *count).await?;
+            }
         }
     }
     if session.full && inbound {

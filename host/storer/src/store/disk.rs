@@ -115,10 +115,10 @@ impl DiskStore {
 
     /// Returns the number of a segment with room for one more record.
     fn open_segment(&self, inner: &mut Inner) -> Result<u64, StoreError> {
-        if let Some((number, segment)) = inner.segments.last_key_value() {
-            if segment.bytes < self.segment_bytes {
-                return Ok(*number);
-            }
+        if let Some((number, segment)) = inner.segments.last_key_value()
+            && segment.bytes < self.segment_bytes
+        {
+            return Ok(*number);
         }
         let number = inner.segments.last_key_value().map_or(0, |(n, _)| n + 1);
         let file = OpenOptions::new()

@@ -20,6 +20,8 @@ use swarm::{Command, ConnId, DialError};
 const COMMANDS_MAX: usize = 1024;
 /// Send buffers filled in one turn.
 const FILLS_MAX: usize = 256;
+/// KiB thrown away in one turn for a stream that is gone.
+const DISCARDS_MAX: usize = 256;
 /// Time for a reset to leave before its socket is used again.
 const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -351,6 +353,9 @@ impl Pump {
         if fill == Fill::Full && net.now < deadline {
             return moved;
         }
+        if fill != Fill::Drained {
+            discard(net.now, node, conn);
+        }
         self.connections.remove(&conn);
         self.leave(net, connection);
         true
@@ -359,7 +364,8 @@ impl Pump {
     fn fill<N: Streams>(&self, net: &mut Net<'_>, node: &mut N, conn: ConnId) -> (Fill, bool) {
         let mut moved = false;
         let Some(connection) = self.connections.get(&conn) else {
-            return (Fill::Mute, moved);
+            discard(net.now, node, conn);
+            return (Fill::Drained, moved);
         };
         let socket = net.sockets.get_mut::<tcp::Socket>(connection.handle);
         loop {
@@ -509,6 +515,16 @@ impl Pump {
         self.pool.give_port(port);
         if let Socket::Tcp(socket) = sockets.remove(handle) {
             self.pool.give(socket);
+        }
+    }
+}
+
+/// Throws away what the node has for a stream that is gone, or it would name that stream as writable for ever.
+fn discard<N: Streams>(now: Instant, node: &mut N, conn: ConnId) {
+    let mut room = [0; 1024];
+    for _ in 0..DISCARDS_MAX {
+        if node.poll_transmit(now, conn, &mut room) == 0 {
+            return;
         }
     }
 }

@@ -213,6 +213,7 @@ fn a_peer_that_takes_nothing_cannot_hold_a_closed_connection() {
     w.node.close(conn);
     w.run(8 * SECOND);
     assert_ne!(w.server.state(deaf), State::Established);
+    assert!(w.node.get(conn).output.is_empty(), "not asked for ever");
 }
 
 #[test]

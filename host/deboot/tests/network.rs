@@ -122,6 +122,63 @@ fn a_warm_session_serves_several_runs_and_needs_no_new_handshakes() {
     assert!(second.elapsed < Duration::from_secs(20), "{second:?}");
 }
 
+/// A name server that answers every TXT question with one string.
+fn txt_server(text: String) -> std::net::SocketAddr {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            // The question without its EDNS record, then one answer that points back to the name.
+            let mut reply = buffer[..length - 11].to_vec();
+            reply[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            reply.extend_from_slice(&[0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 9]);
+            let part = u8::try_from(text.len()).unwrap();
+            reply.extend_from_slice(&(u16::from(part) + 1).to_be_bytes());
+            reply.push(part);
+            reply.extend_from_slice(text.as_bytes());
+            if socket.send_to(&reply, from).is_err() {
+                return;
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn bootnodes_are_found_by_their_txt_records() {
+    let net = Net::start(100_000, DevnetConfig::default());
+    let server = txt_server(format!("dnsaddr={}", net.devnet.bootnode()));
+    let bootnode = "/dnsaddr/testnet.example.org".parse().unwrap();
+    let mut config = Config::new(10, vec![bootnode]).unwrap();
+    config.nameservers = vec![server];
+    let mut source = Source::Network(Box::new(Session::new(config).unwrap()));
+    net.fetch(&mut source, MINUTE);
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_named_in_the_error() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bootnode = "/dnsaddr/nowhere.example.org".parse().unwrap();
+    let mut config = Config::new(10, vec![bootnode]).unwrap();
+    config.nameservers = vec![silent.local_addr().unwrap()];
+    config.dns_timeout = Duration::from_millis(100);
+    config.bootstrap_timeout = Duration::from_secs(2);
+    let mut session = Session::new(config).unwrap();
+    let mut join = content::Join::new(
+        NO_SUCH_REFERENCE.parse().unwrap(),
+        content::JoinConfig {
+            size_max: 1,
+            in_flight_max: 1,
+            ordered: true,
+        },
+    );
+    let error = session.run(&mut join, Some(MINUTE), &mut ()).unwrap_err();
+    let message = error.to_string();
+    let expected = "_dnsaddr.nowhere.example.org: no TXT record found";
+    assert!(message.contains(expected), "{message}");
+}
+
 #[test]
 fn bad_storers_cost_time_and_never_a_wrong_byte() {
     let faults = BTreeMap::from([

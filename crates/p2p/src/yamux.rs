@@ -32,6 +32,8 @@ const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(100);
 pub(crate) const GO_AWAY_NORMAL: u32 = 0;
 /// go-away: the other side broke the protocol.
 pub(crate) const GO_AWAY_PROTOCOL_ERROR: u32 = 1;
+/// go-away: this side cannot go on.
+pub(crate) const GO_AWAY_INTERNAL_ERROR: u32 = 2;
 
 /// How a peer broke the multiplexer's rules. Every one ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

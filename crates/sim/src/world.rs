@@ -171,9 +171,7 @@ impl World {
     pub fn step(&mut self, until: Instant) -> bool {
         self.commands();
         self.transmit();
-        while let Some(event) = self.node.poll_event() {
-            self.log.push((self.now, event));
-        }
+        self.take_events();
         let timeouts = self.storers.iter().filter_map(Storer::poll_timeout);
         let next = timeouts
             .chain(self.node.poll_timeout().map(|(at, _)| at))
@@ -202,7 +200,14 @@ impl World {
                 storer.timeout(self.now);
             }
         }
+        self.take_events();
         true
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.node.poll_event() {
+            self.log.push((self.now, event));
+        }
     }
 
     fn later(&mut self, at: Instant, action: Action) {
@@ -305,30 +310,49 @@ impl World {
         };
         pipe.in_flight -= bytes.len();
         pipe.inbox.extend_from_slice(bytes);
-        self.consume(conn);
+        let _ = self.consume(conn);
     }
 
-    /// Gives arrived bytes to both ends.
-    fn consume(&mut self, conn: ConnId) {
+    /// Gives arrived bytes to both ends; says whether any were taken.
+    fn consume(&mut self, conn: ConnId) -> bool {
         let Some(link) = self.links.get_mut(&conn) else {
-            return;
+            return false;
         };
+        let mut taken = 0;
         if !link.to_node.inbox.is_empty() {
-            let used = self
-                .node
-                .handle_received(self.now, conn, &link.to_node.inbox);
-            link.to_node.inbox.drain(..used);
+            let inbox = &mut link.to_node.inbox;
+            let used = self.node.handle_received(self.now, conn, inbox);
+            inbox.drain(..used);
+            taken += used;
         }
         if !link.to_storer.inbox.is_empty() {
-            let storer = &mut self.storers[link.storer];
-            let used = storer.receive(self.now, conn, &link.to_storer.inbox);
-            link.to_storer.inbox.drain(..used);
+            let inbox = &mut link.to_storer.inbox;
+            let used = self.storers[link.storer].receive(self.now, conn, inbox);
+            inbox.drain(..used);
+            taken += used;
         }
+        taken > 0
     }
 
     /// Moves output into links until nothing moves.
     fn transmit(&mut self) {
         let mut room = vec![0; 16 * 1024];
+        let ids: Vec<ConnId> = self.links.keys().copied().collect();
+        loop {
+            let mut moved = self.transmit_node(&mut room);
+            for id in &ids {
+                moved |= self.consume(*id);
+                moved |= self.transmit_storer(*id, &mut room);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn transmit_node(&mut self, room: &mut [u8]) -> bool {
+        let mut moved = false;
+        // Connections whose link is full are named again and again.
         for _ in 0..self.links.len() * 2 + 2 {
             let Some(conn) = self.node.poll_writable() else {
                 break;
@@ -339,43 +363,28 @@ impl World {
                 if sent == 0 {
                     break;
                 }
+                moved = true;
                 let at = link.to_storer.send(self.now, sent, &mut self.dice);
                 self.later(at, Action::Arrive(conn, false, room[..sent].to_vec()));
             }
         }
-        let ids: Vec<ConnId> = self.links.keys().copied().collect();
-        for id in ids {
-            self.consume(id);
-            self.transmit_storer(id, &mut room);
-        }
-        // What waited for its answers to be sent goes on.
-        while let Some(conn) = self.node.poll_writable() {
-            let Some(link) = self.links.get_mut(&conn) else {
-                let _ = self.node.poll_transmit(self.now, conn, &mut room);
-                continue;
-            };
-            let space = link.to_storer.room().min(room.len());
-            let sent = self.node.poll_transmit(self.now, conn, &mut room[..space]);
-            if sent == 0 {
-                break;
-            }
-            let at = link.to_storer.send(self.now, sent, &mut self.dice);
-            self.later(at, Action::Arrive(conn, false, room[..sent].to_vec()));
-        }
+        moved
     }
 
-    fn transmit_storer(&mut self, id: ConnId, room: &mut [u8]) {
+    fn transmit_storer(&mut self, id: ConnId, room: &mut [u8]) -> bool {
+        let mut moved = false;
         loop {
             let Some(link) = self.links.get_mut(&id) else {
-                return;
+                return moved;
             };
             let Some(server) = self.storers[link.storer].conns.get_mut(&id) else {
-                return;
+                return moved;
             };
             let space = link.to_node.room().min(room.len());
             let sent = server.link.poll_output(self.now, &mut room[..space]);
             let at = link.to_node.send(self.now, sent, &mut self.dice);
             if sent > 0 {
+                moved = true;
                 self.later(at, Action::Arrive(id, true, room[..sent].to_vec()));
                 continue;
             }
@@ -383,7 +392,7 @@ impl World {
                 link.ended = true;
                 self.later(at, Action::End(id, true));
             }
-            return;
+            return moved;
         }
     }
 }

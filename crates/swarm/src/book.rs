@@ -2,10 +2,14 @@
 //!
 //! Whoever sends records can send junk. So one sender fills at most a quarter of the book, senders whose peers turned out to be
 //! real are believed first, signatures are checked before a dial is spent, and what failed goes last and is soon forgotten.
+mod addresses;
+mod choice;
+
 use crate::messages::{AddressRecord, Version};
 use crate::rng::Rng;
-use crate::table::{OverlayTable, common_bits};
+use crate::table::OverlayTable;
 use crate::types::ConnId;
+use addresses::usable_addresses;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -91,6 +95,8 @@ struct Sender {
 pub(crate) struct Book {
     entries: BTreeMap<EntryId, Entry>,
     by_overlay: BTreeMap<Overlay, EntryId>,
+    /// Entries of configured bootnodes; they are never forgotten.
+    boots: Vec<EntryId>,
     senders: BTreeMap<Overlay, Sender>,
     banned: BTreeSet<Overlay>,
     next: u64,
@@ -106,6 +112,7 @@ impl Book {
         Self {
             entries: BTreeMap::new(),
             by_overlay: BTreeMap::new(),
+            boots: Vec::new(),
             senders: BTreeMap::new(),
             banned: BTreeSet::new(),
             next: 0,
@@ -132,7 +139,8 @@ impl Book {
     pub(crate) fn bootnode_failures(&self) -> Option<u32> {
         let mut failures = 0u32;
         let mut any = false;
-        for entry in self.entries.values().filter(|entry| entry.boot) {
+        let boots = self.boots.iter().filter_map(|id| self.entries.get(id));
+        for entry in boots {
             if entry.busy || entry.failures == 0 {
                 return None;
             }
@@ -144,18 +152,19 @@ impl Book {
 
     /// Remembers a bootnode.
     pub(crate) fn add_bootnode(&mut self, now: Instant, address: SocketAddr, peer: Option<PeerId>) {
-        let known = self.entries.values_mut().find(|entry| {
-            entry.boot
-                && (entry.addresses.contains(&address) || (peer.is_some() && entry.peer == peer))
+        let known = self.boots.iter().copied().find(|id| {
+            self.entries.get(id).is_some_and(|entry| {
+                entry.addresses.contains(&address) || (peer.is_some() && entry.peer == peer)
+            })
         });
         self.quiet_until = None;
-        if let Some(entry) = known {
+        if let Some(entry) = known.and_then(|id| self.entries.get_mut(&id)) {
             if !entry.addresses.contains(&address) && entry.addresses.len() < ADDRESSES_MAX {
                 entry.addresses.push(address);
             }
             return;
         }
-        self.insert(Entry {
+        let id = self.insert(Entry {
             overlay: None,
             peer,
             addresses: alloc::vec![address],
@@ -167,6 +176,7 @@ impl Book {
             proven: false,
             boot: true,
         });
+        self.boots.push(id);
     }
 
     /// Takes a record from hive; false when it is refused or not new.
@@ -199,11 +209,8 @@ impl Book {
             }
             return false;
         }
-        let from_boot = peer.is_some()
-            && self
-                .entries
-                .values()
-                .any(|entry| entry.boot && entry.peer == peer);
+        let mut boots = self.boots.iter().filter_map(|id| self.entries.get(id));
+        let from_boot = peer.is_some() && boots.any(|entry| entry.peer == peer);
         if from_boot || !self.make_room(sender, rng) {
             return false;
         }
@@ -298,6 +305,9 @@ impl Book {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.boot |= boot;
             }
+            if boot && !self.boots.contains(&id) {
+                self.boots.push(id);
+            }
             if let Some(old) = self.entries.get_mut(&other) {
                 old.overlay = None;
             }
@@ -373,80 +383,6 @@ impl Book {
         }
     }
 
-    fn choose(
-        &mut self,
-        now: Instant,
-        taken: &OverlayTable<ConnId>,
-        wanted: Option<&ChunkAddress>,
-        boot_allowed: bool,
-        rng: &mut Rng,
-    ) -> Option<EntryId> {
-        // A random start and a bounded walk: no entry is privileged by when it came.
-        let start = self.entries.last_key_value().map_or(0, |(last, _)| {
-            rng.below(usize::try_from(last.0).unwrap_or(0).saturating_add(1))
-        });
-        let start = EntryId(u64::try_from(start).unwrap_or(0));
-        let (mut best, mut earliest, mut seen) = (None, None::<Instant>, 0usize);
-        for (id, entry) in self
-            .entries
-            .range(start..)
-            .chain(self.entries.range(..start))
-        {
-            let is_taken = entry.overlay.is_some_and(|o| taken.get(&o).is_some());
-            if entry.busy || is_taken || (entry.boot && !boot_allowed) {
-                continue;
-            }
-            if entry.not_before > now {
-                earliest = Some(earliest.map_or(entry.not_before, |at| at.min(entry.not_before)));
-                continue;
-            }
-            seen = seen.saturating_add(1);
-            let key = self.rank(entry, taken, wanted);
-            if best.as_ref().is_none_or(|(other, _)| key < *other) {
-                best = Some((key, *id));
-            }
-            if seen >= SAMPLE {
-                break;
-            }
-        }
-        if best.is_none() {
-            // Bootnodes that are not allowed now are not waited for; the caller asks again when that changes.
-            self.quiet_until = Some(earliest.unwrap_or(now + BACKOFF_MAX));
-        }
-        best.map(|(_, id)| id)
-    }
-
-    /// Smaller is better.
-    fn rank(
-        &self,
-        entry: &Entry,
-        taken: &OverlayTable<ConnId>,
-        wanted: Option<&ChunkAddress>,
-    ) -> (u32, bool, u32, u16) {
-        // Share of a sender's peers that failed, in eighths: an unproven sender counts as half.
-        let distrust = entry
-            .sender
-            .and_then(|sender| self.senders.get(&sender))
-            .map_or(0, |sender| {
-                let failed = sender.dialed.saturating_sub(sender.worked);
-                let total = sender.dialed.saturating_add(2);
-                failed
-                    .saturating_add(1)
-                    .saturating_mul(8)
-                    .checked_div(total)
-                    .unwrap_or(8)
-            });
-        let distrust = if entry.proven { 0 } else { distrust };
-        let near = entry.overlay.map_or(0, |overlay| match wanted {
-            Some(chunk) => 256u16.saturating_sub(common_bits(&overlay.0, &chunk.0)),
-            None => taken
-                .closest(&overlay.0)
-                .next()
-                .map_or(0, |(other, _)| common_bits(&overlay.0, &other.0)),
-        });
-        (entry.failures, entry.boot && entry.proven, distrust, near)
-    }
-
     /// Makes room for one more record of `sender`.
     fn make_room(&mut self, sender: Overlay, rng: &mut Rng) -> bool {
         let share = (self.max / 4).max(1);
@@ -484,7 +420,7 @@ impl Book {
         victim.is_some()
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, entry: Entry) -> EntryId {
         let id = EntryId(self.next);
         self.next = self.next.saturating_add(1);
         if let Some(overlay) = entry.overlay {
@@ -495,6 +431,7 @@ impl Book {
         }
         self.idle = self.idle.saturating_add(1);
         self.entries.insert(id, entry);
+        id
     }
 
     fn forget(&mut self, id: EntryId) {
@@ -513,65 +450,6 @@ impl Book {
             sender.stored = sender.stored.saturating_sub(1);
         }
     }
-}
-
-/// Reach of an address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
-    Loopback,
-    Private,
-    Public,
-}
-
-fn scope(ip: &IpAddr) -> Scope {
-    let (loopback, private) = match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (b & 0xc0) == 64;
-            (
-                ip.is_loopback(),
-                ip.is_private() || ip.is_link_local() || shared,
-            )
-        }
-        IpAddr::V6(ip) => {
-            let [a, ..] = ip.segments();
-            (
-                ip.is_loopback(),
-                a & 0xfe00 == 0xfc00 || a & 0xffc0 == 0xfe80,
-            )
-        }
-    };
-    match (loopback, private) {
-        (true, _) => Scope::Loopback,
-        (false, true) => Scope::Private,
-        (false, false) => Scope::Public,
-    }
-}
-
-/// Picks the addresses of a record that are worth a dial: TCP, no farther inside than the sender itself is (a public node has no
-/// business with our loopback or our local network), IPv4 first.
-fn usable_addresses(record: &AddressRecord, sender: IpAddr) -> (Vec<SocketAddr>, Option<PeerId>) {
-    let sender_scope = scope(&sender);
-    let mut found: Vec<(SocketAddr, Option<PeerId>)> = record
-        .underlays()
-        .filter_map(|underlay| {
-            let address = underlay.tcp_socket_addr()?;
-            let ip = address.ip();
-            let dialable = address.port() != 0
-                && !ip.is_unspecified()
-                && !ip.is_multicast()
-                && scope(&ip) >= sender_scope;
-            dialable.then(|| (address, underlay.peer_id().cloned()))
-        })
-        .collect();
-    found.sort_by_key(|(address, _)| (address.is_ipv6(), scope(&address.ip()) != sender_scope));
-    let peer = found.first().and_then(|(_, peer)| peer.clone());
-    found.retain(|(_, other)| *other == peer);
-    found.truncate(ADDRESSES_MAX);
-    (
-        found.into_iter().map(|(address, _)| address).collect(),
-        peer,
-    )
 }
 
 #[cfg(test)]

@@ -5,23 +5,20 @@
 mod connections;
 mod dial;
 mod dispatch;
+mod housekeeping;
 mod peer;
 mod results;
-#[cfg(test)]
-mod tests;
 
 use crate::Config;
 use crate::book::Book;
-use crate::bootstrap::{Bootstrap, Step};
-use crate::error::{ChunkFailure, DialError, DropReason};
+use crate::bootstrap::Bootstrap;
+use crate::error::{DialError, DropReason};
 use crate::requests::Requests;
 use crate::rng::Rng;
 use crate::session::{Local, Session, SessionEvent};
 use crate::table::OverlayTable;
 use crate::timers::Timers;
-use crate::types::{
-    BootstrapStage, Command, ConnId, DnsAnswer, DnsQueryId, Event, NodeTimeout, PeerInfo, Stats,
-};
+use crate::types::{Command, ConnId, DnsAnswer, DnsQueryId, Event, NodeTimeout, PeerInfo, Stats};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, SecretKey};
@@ -375,64 +372,6 @@ impl Node {
             && self.conns.is_empty()
             && self.farewells.is_empty()
             && self.commands.is_empty()
-    }
-
-    /// Does what became possible: hands out requests, dials. Called once at the end of every entry point.
-    fn settle_down(&mut self, now: Instant) {
-        if !self.closing {
-            self.dispatch(now);
-            self.dial(now);
-        }
-    }
-
-    fn bootstrap_steps(&mut self, now: Instant) {
-        while let Some(step) = self.bootstrap.poll_step() {
-            match step {
-                Step::Resolve(id, query) => self.commands.push_back(Command::Resolve { id, query }),
-                Step::Tell(stage) => self.tell(Event::Bootstrap(stage)),
-                Step::Found(found) => {
-                    self.book.add_bootnode(now, found.address, found.peer);
-                    self.dial_wanted = true;
-                }
-            }
-        }
-        self.timers
-            .set(Timer::Bootstrap, self.bootstrap.poll_timeout());
-    }
-
-    /// Queues a fact that only informs; when nobody takes events, it is lost.
-    fn tell(&mut self, event: Event) {
-        if self.events.len() < EVENTS_MAX {
-            self.events.push_back(event);
-        }
-    }
-
-    fn joined(&mut self, now: Instant) {
-        if !core::mem::replace(&mut self.joined, true) {
-            let elapsed = now.saturating_since(self.started);
-            self.tell(Event::Bootstrap(BootstrapStage::Joined { elapsed }));
-        }
-    }
-
-    fn fail_request(&mut self, id: u64, failure: ChunkFailure) {
-        self.timers.set(Timer::Request(id), None);
-        if let Some(request) = self.requests.close(id) {
-            let address = request.address;
-            self.events
-                .push_back(Event::ChunkFailed { address, failure });
-        }
-    }
-
-    fn mark_writable(&mut self, conn: ConnId) {
-        if self.writable_set.insert(conn) {
-            self.writable.push_back(conn);
-        }
-    }
-
-    fn unmark_writable(&mut self, conn: ConnId) {
-        if self.writable_set.remove(&conn) {
-            self.writable.retain(|other| *other != conn);
-        }
     }
 }
 

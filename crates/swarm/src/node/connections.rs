@@ -8,7 +8,6 @@ use crate::messages::{Peers, Version};
 use crate::session::{Local, Session, SessionEvent};
 use crate::types::{Command, ConnId, Event};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use bmt::Overlay;
 use core::net::{IpAddr, Ipv4Addr};
@@ -45,7 +44,7 @@ impl Node {
         link.agent_version.clone_from(&self.config.agent_version);
         let session = Session::new(link, conn.dialed.clone(), &self.config, now);
         conn.state = State::Open(Box::new(session));
-        self.after_session(now, id);
+        self.after_session(id);
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant, id: ConnId, error: DialError) {
@@ -85,7 +84,7 @@ impl Node {
         for event in events.drain(..) {
             self.session_event(now, id, event);
         }
-        self.after_session(now, id);
+        self.after_session(id);
         self.refresh(now, id);
     }
 
@@ -330,7 +329,7 @@ impl Node {
     }
 
     /// Looks at a session's deadline and output after something was done with it.
-    pub(super) fn after_session(&mut self, now: Instant, id: ConnId) {
+    pub(super) fn after_session(&mut self, id: ConnId) {
         let Some(session) = self.conns.get_mut(&id).and_then(Conn::session) else {
             return;
         };
@@ -338,7 +337,6 @@ impl Node {
         if session.wants_output() {
             self.mark_writable(id);
         }
-        let _ = now;
         self.timers.set(Timer::Conn(id), at);
     }
 
@@ -368,34 +366,4 @@ fn own_addresses(
         }
     }
     out
-}
-
-impl Node {
-    /// A new connection for the driver to make.
-    pub(super) fn new_conn(&mut self, now: Instant, candidate: crate::book::Candidate) {
-        let id = ConnId(self.next_conn);
-        self.next_conn = self.next_conn.saturating_add(1);
-        let mut dialed = Multiaddr::from_tcp(candidate.address);
-        if let Some(peer) = &candidate.peer {
-            dialed = dialed.with_peer_id(peer);
-        }
-        if let Some(overlay) = self.book.overlay(candidate.entry) {
-            self.taken.insert(overlay, id);
-        }
-        let conn = Conn {
-            address: candidate.address,
-            dialed,
-            entry: candidate.entry,
-            agent: String::new(),
-            threshold: None,
-            state: State::Dialing,
-            peer: None,
-        };
-        self.conns.insert(id, conn);
-        self.connecting = self.connecting.saturating_add(1);
-        self.timers
-            .set(Timer::Conn(id), Some(now + self.config.dial_timeout));
-        let address = candidate.address;
-        self.commands.push_back(Command::Dial { conn: id, address });
-    }
 }

@@ -1,8 +1,11 @@
 //! Whom to dial, and when.
+use super::peer::{Conn, State};
 use super::{Node, Timer};
-use crate::types::{BootstrapStage, Event};
+use crate::book::Candidate;
+use crate::types::{BootstrapStage, Command, ConnId, Event};
+use alloc::string::String;
 use core::time::Duration;
-use p2p::Instant;
+use p2p::{Instant, Multiaddr};
 
 /// Time for others to appear before a bootnode is asked for chunks: bee's own bootnodes serve none.
 const LAST_RESORT_SOON: Duration = Duration::from_millis(300);
@@ -100,5 +103,33 @@ impl Node {
         };
         self.timers.set(Timer::LastResort, Some(since + next));
         false
+    }
+
+    /// A new connection for the driver to make.
+    fn new_conn(&mut self, now: Instant, candidate: Candidate) {
+        let id = ConnId(self.next_conn);
+        self.next_conn = self.next_conn.saturating_add(1);
+        let mut dialed = Multiaddr::from_tcp(candidate.address);
+        if let Some(peer) = &candidate.peer {
+            dialed = dialed.with_peer_id(peer);
+        }
+        if let Some(overlay) = self.book.overlay(candidate.entry) {
+            self.taken.insert(overlay, id);
+        }
+        let conn = Conn {
+            address: candidate.address,
+            dialed,
+            entry: candidate.entry,
+            agent: String::new(),
+            threshold: None,
+            state: State::Dialing,
+            peer: None,
+        };
+        self.conns.insert(id, conn);
+        self.connecting = self.connecting.saturating_add(1);
+        self.timers
+            .set(Timer::Conn(id), Some(now + self.config.dial_timeout));
+        let address = candidate.address;
+        self.commands.push_back(Command::Dial { conn: id, address });
     }
 }

@@ -158,7 +158,7 @@ impl Node {
         self.stats.attempts_open = self.stats.attempts_open.saturating_add(1);
         self.requests.rest(id);
         self.last_progress = now;
-        self.after_session(now, conn);
+        self.after_session(conn);
         self.refresh(now, conn);
         let hedge_in = self.hedge_delay(patience);
         self.timers.set(Timer::Request(id), Some(now + hedge_in));

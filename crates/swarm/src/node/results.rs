@@ -64,7 +64,7 @@ impl Node {
                 peer.account.charge_uncertain(price);
                 peer.window.abandon();
                 let silent = peer.last_answer <= attempt.started;
-                self.attempt_failed(now, attempt.request, id);
+                self.attempt_failed(attempt.request, id);
                 if silent {
                     let waited = now.saturating_since(attempt.started);
                     self.drop_conn(now, id, DropReason::Unresponsive(waited));
@@ -81,7 +81,7 @@ impl Node {
         };
         let Ok(chunk) = VerifiedChunk::verify(attempt.address, data) else {
             self.stats.wrong_chunks = self.stats.wrong_chunks.saturating_add(1);
-            self.attempt_failed(now, attempt.request, id);
+            self.attempt_failed(attempt.request, id);
             return self.drop_conn(now, id, DropReason::WrongChunk(attempt.address));
         };
         self.requests.close(attempt.request);
@@ -118,7 +118,7 @@ impl Node {
         open.refusals = open.refusals.saturating_add(1);
         open.refusals_total = open.refusals_total.saturating_add(1);
         let round_over = open.refusals >= enough;
-        self.attempt_failed(now, request, conn);
+        self.attempt_failed(request, conn);
         if round_over {
             self.round_over(now, request);
         }
@@ -126,7 +126,7 @@ impl Node {
 
     /// A peer broke a request off.
     fn broken(&mut self, now: Instant, id: ConnId, request: u64) {
-        self.attempt_failed(now, request, id);
+        self.attempt_failed(request, id);
         let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
             return;
         };
@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// An attempt failed: the next peer is asked at once.
-    fn attempt_failed(&mut self, now: Instant, request: u64, conn: ConnId) {
+    fn attempt_failed(&mut self, request: u64, conn: ConnId) {
         let Some(open) = self.requests.get_mut(request) else {
             return;
         };
@@ -154,7 +154,6 @@ impl Node {
             };
             return self.fail_request(request, failure);
         }
-        let _ = now;
         self.requests.wait(request);
     }
 
@@ -200,7 +199,7 @@ impl Node {
             if !opened && let Some(peer) = &mut conn.peer {
                 peer.account.fail_settlement(now);
             }
-            self.after_session(now, id);
+            self.after_session(id);
         }
         let at = self
             .conns
@@ -249,7 +248,7 @@ impl Node {
             if !conn.session().is_some_and(|s| s.settle(now, amount)) {
                 return false;
             }
-            self.after_session(now, id);
+            self.after_session(id);
             return true;
         }
         conn.session().is_some_and(|s| s.is_settling())

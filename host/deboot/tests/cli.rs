@@ -335,6 +335,18 @@ fn a_full_disk_is_status_1_with_the_reason() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(1));
+    // Remarks are not the result: that nobody can read them is no failure.
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = program()
+        .args(["publish", "release", "--output", "again.tar", "--progress"])
+        .current_dir(dir.path())
+        .stderr(Stdio::from(full))
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The devnet verb.
 use super::args::{DevnetArgs, DevnetGenerationArg, ProfileArg};
 use super::fetch_verb::stop_on_signals;
+use super::progress::note;
 use super::{ExitStatus, Failure};
 use crate::devnet::{self, RunOptions, Statistics};
 use crate::output::OutputFile;
@@ -77,7 +78,7 @@ fn describe(devnet: &Devnet, file: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn print_counters(counters: &Counters) {
-    eprintln!(
+    note(&format!(
         "{} handshakes, {} requests, {} chunks served ({} forwarded), {} not found, {} settlements ({} refused), {} disconnects for debt, {} blocklistings",
         counters.handshakes,
         counters.requests,
@@ -88,5 +89,5 @@ fn print_counters(counters: &Counters) {
         counters.settlements_refused,
         counters.disconnects_for_debt,
         counters.blocklistings
-    );
+    ));
 }

@@ -1,6 +1,6 @@
 //! The verbs that read from Swarm: fetch, ls.
 use super::args::{FetchArgs, GenerationArg, LsArgs, SourceArgs, plain_reference};
-use super::progress::{FetchProgress, bytes};
+use super::progress::{FetchProgress, bytes, note};
 use super::{ExitStatus, Failure, Output};
 use crate::fetch::{self, Destination, Fetched, Gauge, Limits};
 use crate::list::{self, Item};
@@ -134,16 +134,16 @@ pub(super) fn stop_on_signals(flag: &Arc<AtomicBool>) -> Result<(), Failure> {
 fn summary(fetched: &Fetched) {
     let seconds = fetched.elapsed.as_secs_f64();
     let rate = fetched.bytes as f64 / seconds.max(1e-6);
-    eprintln!(
+    note(&format!(
         "{} in {} chunks from {} peers, {seconds:.2} s, {}/s",
         bytes(fetched.bytes),
         fetched.chunks,
         fetched.peers_used,
         bytes(rate as u64)
-    );
+    ));
     if fetched.is_directory {
-        eprintln!(
-            "this is a directory: `deboot ls` shows its paths, `deboot fetch REF/PATH` fetches one"
+        note(
+            "this is a directory: `deboot ls` shows its paths, `deboot fetch REF/PATH` fetches one",
         );
     }
 }

@@ -2,7 +2,7 @@
 use super::args::{
     CheckArgs, DirectoryArgs, DiskArgs, GenerationArg, HashArgs, PublishArgs, plain_reference,
 };
-use super::progress::{Line, bytes};
+use super::progress::{Line, bytes, note};
 use super::{ExitStatus, Failure, Output};
 use crate::check::{self, Checked};
 use crate::disk::{self, ConfigText, Contents};
@@ -49,10 +49,8 @@ fn summary(published: &Published) {
     let files = published.files.len();
     let plural = if files == 1 { "" } else { "s" };
     let size = bytes(published.bytes);
-    eprintln!(
-        "{size} in {files} file{plural}, {} chunks",
-        published.chunks
-    );
+    let chunks = published.chunks;
+    note(&format!("{size} in {files} file{plural}, {chunks} chunks"));
 }
 
 fn published_json(published: &Published) -> Value {

@@ -14,6 +14,11 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// Time over which a rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(3);
 
+/// Prints a remark for people. One that cannot be printed is no reason to fail.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// One line that is drawn again and again, or lines from time to time.
 pub(super) struct Line {
     style: Style,
@@ -77,7 +82,7 @@ impl Line {
     /// Prints a whole line between progress.
     pub(super) fn say(&mut self, text: &str) {
         self.clear();
-        let _ = writeln!(std::io::stderr(), "{text}");
+        note(text);
     }
 }
 

@@ -207,10 +207,11 @@ fn register(
     }
     node.counters().handshakes.one();
     let overlay = record.overlay;
-    // The same node on a second connection shares the session; another libp2p identity with the same overlay is the node after
-    // a restart, and replaces what is left of the old one.
+    // A full node on a second connection (both sides dialed) shares the session. Another libp2p identity with the same overlay is
+    // the node after a restart, and a light client that connects again lost the old connection without our noticing: both start
+    // afresh, threshold and peers included, and what is left of the old connection is closed.
     if let Some(old) = state.peers.get(&overlay)
-        && (old.session.peer_id != connection.peer || old.session.full != full)
+        && (old.session.peer_id != connection.peer || old.session.full != full || !full)
     {
         for stale in &old.connections {
             node.close(stale);

@@ -27,13 +27,13 @@ pub(crate) async fn serve(
     let request: Request = tokio::time::timeout(TIMEOUT, framed.read()).await??;
     node.counters().requests.one();
     let faults = node.faults();
-    let found = tokio::time::timeout(TIMEOUT, find(&node, &session, &request, &faults))
-        .await
-        .unwrap_or_else(|_| Err("retrieve chunk: context deadline exceeded".into()));
     if faults.contains(&Fault::NeverAnswers) {
         framed.drain().await;
         return std::future::pending().await;
     }
+    let found = tokio::time::timeout(TIMEOUT, find(&node, &session, &request, &faults))
+        .await
+        .unwrap_or_else(|_| Err("retrieve chunk: context deadline exceeded".into()));
     match found {
         Ok(found) => {
             let delivery = Deliver {

@@ -401,6 +401,28 @@ async fn the_hundred_and_first_light_client_makes_another_one_leave() {
 }
 
 #[tokio::test]
+async fn a_light_client_that_connects_again_starts_afresh_and_its_old_connection_is_closed() {
+    let node = public_node().await;
+    let client = Client::new(1).await;
+    let old = client.connect(&node, Version::V15).await;
+    let new = client.dial(&node).await;
+    client
+        .handshake_with(&new, Version::V15, &client.ack(Version::V15))
+        .await
+        .unwrap();
+    client
+        .wait_for(|seen| {
+            let thresholds = seen.iter().filter(|s| matches!(s, Seen::Threshold(_)));
+            (thresholds.count() == 2).then_some(())
+        })
+        .await;
+    client.wait_closed().await;
+    assert!(open(&old, STATUS).await.is_err());
+    assert!(open(&new, STATUS).await.is_ok());
+    assert_eq!(node.connected(), [client.identity.overlay()]);
+}
+
+#[tokio::test]
 async fn hive_messages_over_the_allowance_are_cut() {
     let node = public_node().await;
     let client = Client::new(1).await;

@@ -134,11 +134,7 @@ impl Session {
     fn close(mut self, machine: &mut Machine, bytes: u64) -> Fetched {
         let stats = self.node.stats();
         let fetched = pump::fetched(&self.node, bytes);
-        let text = format!(
-            "swarm: {} chunks from {} peers, {} duplicates, {} wrong",
-            stats.chunks, stats.peers_used, stats.duplicates, stats.wrong_chunks
-        );
-        machine.console.note(&text);
+        machine.console.note(&pump::figures(&stats));
         pump::close(machine, &mut self.network, &mut self.node);
         self.network.shut_down(machine);
         fetched

@@ -5,11 +5,12 @@ use super::network::Network;
 use super::trouble::Trouble;
 use crate::efi::watchdog;
 use alloc::format;
+use alloc::string::String;
 use bmt::ChunkConsumer;
 use core::time::Duration;
 use p2p::Instant;
 use release::config::BootConfig;
-use swarm::{BootstrapStage, ChunkFailure, DropReason, Event, Node};
+use swarm::{BootstrapStage, ChunkFailure, DropReason, Event, Node, Stats};
 use swfetch::failure::{Failure, id};
 use swfetch::handover::{Fetched, Mark};
 use swfetch::progress::{self, Meter, Snapshot};
@@ -18,6 +19,8 @@ use swfetch::progress::{self, Meter, Snapshot};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The watchdog is switched off again this often.
 const WATCHDOG_EVERY: Duration = Duration::from_secs(60);
+/// The node's figures go to the log this often.
+const FIGURES_EVERY: Duration = Duration::from_secs(10);
 /// How often a chunk that nobody delivered in time is asked for again while the network was down.
 const OUTAGE_RETRIES: u32 = 3;
 /// Time for the last settlements and goodbyes.
@@ -49,6 +52,7 @@ pub(crate) fn run<T: Task>(
         start,
         last_chunk: start,
         watchdog: start,
+        figures: start,
         meter: Meter::default(),
         peer_seen: false,
         outage_retries: OUTAGE_RETRIES,
@@ -98,11 +102,27 @@ pub(crate) fn fetched(node: &Node, bytes: u64) -> Fetched {
     }
 }
 
+/// The node's figures in one line, for the log.
+pub(crate) fn figures(stats: &Stats) -> String {
+    format!(
+        "swarm: {} chunks from {} peers; {} asked twice, {} came twice, {} wrong; {} requests and {} attempts open, {} without credit",
+        stats.chunks,
+        stats.peers_used,
+        stats.hedges,
+        stats.duplicates,
+        stats.wrong_chunks,
+        stats.requests_open,
+        stats.attempts_open,
+        stats.waiting_for_credit
+    )
+}
+
 struct Pump<'a> {
     config: &'a BootConfig,
     start: Instant,
     last_chunk: Instant,
     watchdog: Instant,
+    figures: Instant,
     meter: Meter,
     peer_seen: bool,
     outage_retries: u32,
@@ -182,10 +202,7 @@ impl Pump<'_> {
             } => {
                 let text = format!(
                     "swarm: peer {} at {address} dropped: {reason}",
-                    overlay.map_or_else(
-                        || alloc::string::String::from("?"),
-                        |o| super::trouble::short(&o.0)
-                    )
+                    overlay.map_or_else(|| String::from("?"), |o| super::trouble::short(&o.0))
                 );
                 if matches!(reason, DropReason::WrongChunk(_)) {
                     machine.console.line(&text);
@@ -289,6 +306,10 @@ impl Pump<'_> {
             stalled: now.saturating_since(self.last_chunk),
             link_down: network.is_link_down(),
         };
+        if now.saturating_since(self.figures) >= FIGURES_EVERY {
+            self.figures = now;
+            machine.console.note(&figures(&stats));
+        }
         let waits = snapshot.is_stalled();
         let line = progress::line(task.step(), &snapshot);
         machine.console.progress(now, &line, waits);

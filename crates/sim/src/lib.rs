@@ -9,6 +9,7 @@ mod dice;
 mod fetch;
 mod link;
 mod storer;
+mod storers;
 mod world;
 
 pub use account::Profile;
@@ -16,4 +17,5 @@ pub use dice::Dice;
 pub use fetch::{Fetch, chunks};
 pub use link::LinkSpec;
 pub use storer::{Fault, StorerSpec};
+pub use storers::Storers;
 pub use world::World;

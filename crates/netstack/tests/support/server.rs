@@ -8,6 +8,7 @@ use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use swarm::ConnId;
 
 pub const SERVER_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 0, 0, 0, 2]);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -32,6 +33,8 @@ pub enum Service {
     Sink,
     /// Answers DNS questions with this many texts.
     DnsTexts(u64),
+    /// The storer of this number.
+    Storer(usize),
     /// Neither reads nor writes.
     Deaf,
     /// Sends 1000 bytes and never closes, even when the other end does.
@@ -42,6 +45,7 @@ pub struct Listener {
     pub port: u16,
     service: Service,
     handle: SocketHandle,
+    conn: Option<ConnId>,
     pub sent: u64,
     pub got: u64,
 }
@@ -65,6 +69,9 @@ pub struct Server {
     pub sockets: SocketSet<'static>,
     pub listeners: Vec<Listener>,
     pub dhcp: Option<DhcpServer>,
+    /// Behind [`Service::Storer`].
+    pub storers: Option<sim::Storers>,
+    next_conn: u64,
     /// Frames of any kind that a test wants to answer itself; returned frames are sent.
     #[allow(clippy::type_complexity, reason = "a hook of one test")]
     pub hook: Option<Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<Vec<u8>>>>>,
@@ -94,6 +101,8 @@ impl Server {
             sockets: SocketSet::new(Vec::new()),
             listeners: Vec::new(),
             dhcp: Some(DhcpServer::new(SERVER, SERVER_MAC)),
+            storers: None,
+            next_conn: 0,
             hook: None,
             congestion: true,
             frames: 0,
@@ -120,6 +129,7 @@ impl Server {
             port,
             service,
             handle,
+            conn: None,
             sent: 0,
             got: 0,
         });
@@ -154,9 +164,16 @@ impl Server {
             moved = true;
         }
         moved |= self.interface.poll(at, &mut self.queue, &mut self.sockets) != PollResult::None;
+        if let Some(storers) = &mut self.storers {
+            storers.handle_timeout(now);
+        }
         for listener in &mut self.listeners {
             let socket = self.sockets.get_mut::<tcp::Socket>(listener.handle);
-            moved |= listener.serve(socket);
+            if let (Service::Storer(index), Some(storers)) = (listener.service, &mut self.storers) {
+                moved |= listener.store(now, socket, storers, index, &mut self.next_conn);
+            } else {
+                moved |= listener.serve(socket);
+            }
         }
         moved |= self.interface.poll(at, &mut self.queue, &mut self.sockets) != PollResult::None;
         for frame in self.queue.tx.drain(..) {
@@ -173,7 +190,8 @@ impl Server {
             .poll_at(at, &self.sockets)
             .map(|at| Instant::from_micros(at.total_micros().max(0) as u64));
         let dhcp = self.dhcp.as_ref().and_then(DhcpServer::poll_at);
-        [interface, dhcp].into_iter().flatten().min()
+        let storers = self.storers.as_ref().and_then(|s| s.poll_timeout());
+        [interface, dhcp, storers].into_iter().flatten().min()
     }
 }
 
@@ -253,9 +271,52 @@ impl Listener {
                 socket.send_slice(&answer).expect("open");
                 true
             }
-            Service::Deaf => false,
+            Service::Deaf | Service::Storer(_) => false,
             Service::HalfOpen => self.fill(socket, 1000),
         }
+    }
+
+    /// Moves bytes between the socket and a storer.
+    fn store(
+        &mut self,
+        now: Instant,
+        socket: &mut tcp::Socket<'_>,
+        storers: &mut sim::Storers,
+        index: usize,
+        next: &mut u64,
+    ) -> bool {
+        if self.conn.is_none() && socket.state() == tcp::State::Established {
+            *next += 1;
+            self.conn = Some(ConnId(*next));
+            storers.accept(now, index, ConnId(*next));
+        }
+        let Some(conn) = self.conn else {
+            return self.serve(socket);
+        };
+        let mut moved = false;
+        loop {
+            let received = socket.recv(|bytes| {
+                let used = storers.receive(now, index, conn, bytes);
+                (used, used)
+            });
+            let sent = socket.send(|room| {
+                let sent = storers.transmit(now, index, conn, room);
+                (sent, sent)
+            });
+            let any = received.unwrap_or(0) + sent.unwrap_or(0) > 0;
+            moved |= any;
+            if !any {
+                break;
+            }
+        }
+        let is_full = socket.can_send() || !socket.may_send();
+        if !socket.may_recv() || (is_full && storers.is_closing(index, conn)) {
+            socket.close();
+            storers.close(index, conn);
+            self.conn = None;
+            moved = true;
+        }
+        moved
     }
 
     fn finish(socket: &mut tcp::Socket<'_>) {

@@ -6,7 +6,7 @@ use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
 
 /// First line of SWFETCH.
-pub(crate) const APPLICATION_MARK: &str = "SWFETCH ";
+pub(crate) const APPLICATION_MARK: &str = "swfetch ";
 /// Last line of SWFETCH, or first of the kernel's EFI stub.
 const HAND_OVER_MARK: &str = "EFI stub: ";
 const KERNEL_MARK: &str = "Linux version ";

@@ -1,5 +1,5 @@
 //! The verbs and their options.
-use crate::{bee_lab, demo, image, packages, paths, programs, qemu};
+use crate::{bee_lab, bench, check, demo, image, packages, paths, programs, qemu, report, test};
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -22,6 +22,12 @@ struct Cli {
 enum Verb {
     /// Boots Linux from a Swarm on this machine, in QEMU, and prints where the time went
     Demo(DemoOptions),
+    /// Sets up what is missing, then runs every test: checks, cargo test, boots in QEMU good and bad, real bee nodes
+    Test(TestOptions),
+    /// Measures ratios: against iPXE, against the machine's own ceiling, against what storers allow, against limits
+    Bench(BenchOptions),
+    /// What a commit needs: formatting, lints, licences, house rules, builds for all targets
+    Check,
     /// Boots a disk with UEFI firmware; the terminal is its serial console (Ctrl-A X ends it)
     Qemu(QemuOptions),
     /// Builds the demonstration's release directory (kernel, initramfs, manifest), ready for `deboot publish`
@@ -31,6 +37,25 @@ enum Verb {
     /// Runs inside the namespaces of a boot from real bee nodes
     #[command(hide = true)]
     BeeBoot(bee_lab::Inside),
+}
+
+/// Options of `test`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TestOptions {
+    /// Runs only the claims that have this text in them, and no cargo test
+    #[arg(long)]
+    pub(crate) filter: Option<String>,
+}
+
+/// Options of `bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchOptions {
+    /// How often each contender runs
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) rounds: u8,
+    /// Measures this alone
+    #[arg(long, value_parser = ["size", "boot", "fetch", "allowance"])]
+    pub(crate) only: Option<String>,
 }
 
 /// Options of `demo`.
@@ -84,6 +109,16 @@ struct QemuOptions {
 pub(crate) fn run() -> Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Demo(options) => demo::run(&options),
+        Verb::Test(options) => test::run(&options),
+        Verb::Bench(options) => bench::run(&options),
+        Verb::Check => {
+            packages::ensure(&[packages::Need::Linker])?;
+            let mut report = report::Report::default();
+            for (claim, step) in check::STEPS {
+                report.case(claim, step);
+            }
+            Ok(report.finish())
+        }
         Verb::Qemu(options) => interactive(&options),
         Verb::Image => {
             packages::ensure(&[packages::Need::Linker])?;

@@ -3,7 +3,7 @@ use crate::boot::{self, APPLICATION_MARK, Outcome, Seen, Watch};
 use crate::cli::DemoOptions;
 use crate::devnet::Plan;
 use crate::packages::{self, Need};
-use crate::programs::{self, Profile};
+use crate::programs;
 use crate::qemu::{Accelerator, Machine};
 use crate::stage::Published;
 use crate::table::Table;
@@ -22,7 +22,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     packages::ensure(&[Need::Linker, Need::Qemu, Need::Ovmf])?;
     let public = options.profile == "public";
     let swfetch = programs::swfetch()?;
-    let deboot = programs::deboot(Profile::Dev)?;
+    let deboot = programs::host("deboot")?;
     let built = image::demo()?;
     let directory = paths::fresh("demo")?;
 
@@ -44,6 +44,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         faults: Vec::new(),
         base_port: 0,
         for_guest: true,
+        verbose: false,
         log: directory.join("devnet.log"),
     };
     println!(

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) base_port: u16,
     /// Tells peers addresses that a guest of QEMU can reach, instead of loopback.
     pub(crate) for_guest: bool,
+    /// Writes statistics to the log every few seconds.
+    pub(crate) verbose: bool,
     /// What the network says goes here.
     pub(crate) log: PathBuf,
 }
@@ -42,11 +44,27 @@ pub(crate) struct Devnet {
     pub(crate) bootnode: String,
     /// Swarm network id.
     pub(crate) network_id: u64,
-    /// First port, for a restart at the same place.
-    pub(crate) base_port: Option<u16>,
+    /// Overlays of the storers, hexadecimal.
+    pub(crate) storers: Vec<String>,
 }
 
 impl Plan {
+    /// A network without limits or faults, for guests.
+    pub(crate) fn quiet(deboot: &Path, storers: usize, chunks: &Path, log: &Path) -> Self {
+        Self {
+            deboot: deboot.to_owned(),
+            storers,
+            profile: "lan".to_owned(),
+            generation: "both".to_owned(),
+            chunks: chunks.to_owned(),
+            faults: Vec::new(),
+            base_port: 0,
+            for_guest: true,
+            verbose: false,
+            log: log.to_owned(),
+        }
+    }
+
     /// Starts the network and waits until it is connected.
     ///
     /// # Errors
@@ -61,6 +79,9 @@ impl Plan {
         }
         if self.base_port != 0 {
             deboot.args(["--base-port", &self.base_port.to_string()]);
+        }
+        if self.verbose {
+            deboot.arg("--verbose");
         }
         if self.for_guest {
             deboot.args(["--announce-host", HOST_SEEN_BY_GUEST]);
@@ -83,9 +104,17 @@ impl Plan {
         let network_id = description
             .get("network_id")
             .and_then(serde_json::Value::as_u64);
-        let port = |text: &str| text.split('/').nth(4)?.parse().ok();
+        let nodes = description
+            .get("nodes")
+            .and_then(|v| v.as_array())
+            .into_iter()
+            .flatten();
+        let storers = nodes.filter(|node| node.get("kind").is_some_and(|kind| kind == "storer"));
+        let storers = storers
+            .filter_map(|node| Some(node.get("overlay")?.as_str()?.to_owned()))
+            .collect();
         Ok(Devnet {
-            base_port: port(&bootnode),
+            storers,
             bootnode,
             network_id: network_id.context("the devnet names no network id")?,
             _child: child,
@@ -109,6 +138,30 @@ fn first_object(mut stream: impl Read + Send + 'static) -> Result<serde_json::Va
         Ok(None) => bail!("it ended without a word"),
         Err(_) => bail!("not within {} s", START_LIMIT.as_secs()),
     }
+}
+
+/// Finds this many ports in a row that nobody uses, and returns the first.
+///
+/// # Errors
+/// There are none, or random ports collide with others all the time.
+pub(crate) fn free_ports(count: usize) -> Result<u16> {
+    let offsets = 0..u16::try_from(count)?;
+    // Above the ports that are usual for services and below those that Linux gives to connections.
+    let seed = std::process::id()
+        ^ std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |time| time.subsec_nanos());
+    for attempt in 0..100 {
+        let base = u16::try_from(seed.wrapping_add(attempt * 7919) % 12_000)? + 20_000;
+        let listeners: Vec<_> = offsets
+            .clone()
+            .map(|n| std::net::TcpListener::bind(("127.0.0.1", base + n)))
+            .collect();
+        if listeners.iter().all(std::result::Result::is_ok) {
+            return Ok(base);
+        }
+    }
+    bail!("no {count} free ports in a row")
 }
 
 /// Returns the end of a log.

@@ -5,19 +5,28 @@
 
 mod accelerator;
 mod bee_lab;
+mod bench;
 mod boot;
+mod check;
+mod chunk_set;
 mod cli;
 mod demo;
 mod devnet;
+mod http;
 mod image;
+mod licences;
 mod packages;
 mod paths;
 mod process;
 mod programs;
 mod qemu;
+mod report;
+mod scenarios;
 mod serial;
 mod stage;
 mod table;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 

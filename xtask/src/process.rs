@@ -12,6 +12,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// `setpriv` (util-linux, on every Debian and Ubuntu) sets the parent death signal and then becomes the program, so the
 /// process id is the program's own.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])

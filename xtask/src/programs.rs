@@ -14,15 +14,6 @@ pub(crate) const UEFI: &str = "x86_64-unknown-uefi";
 /// Target of the program in the image.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// How host programs are built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// Quick to build; dependencies and hashing are optimised all the same.
-    Dev,
-    /// For measurements.
-    Release,
-}
-
 /// Sees to it that rustc has the standard library for these targets.
 ///
 /// # Errors
@@ -77,25 +68,15 @@ pub(crate) fn swfetch() -> Result<PathBuf> {
     existing(target().join(UEFI).join("firmware/swfetch.efi"))
 }
 
-/// Builds `deboot` and returns its path.
+/// Builds a host program whose binary has the name of its package, and returns its path.
+///
+/// The dev profile optimises dependencies and hashing, so measurements with it are fair, and one build serves all verbs.
 ///
 /// # Errors
 /// It does not build.
-pub(crate) fn deboot(profile: Profile) -> Result<PathBuf> {
-    host("deboot", profile)
-}
-
-/// Builds a host program whose binary has the name of its package.
-///
-/// # Errors
-/// It does not build.
-pub(crate) fn host(package: &str, profile: Profile) -> Result<PathBuf> {
-    let (name, directory) = match profile {
-        Profile::Dev => ("dev", "debug"),
-        Profile::Release => ("release", "release"),
-    };
-    build(cargo().args(["build", "--quiet", "--package", package, "--profile", name]))?;
-    existing(target().join(directory).join(package))
+pub(crate) fn host(package: &str) -> Result<PathBuf> {
+    build(cargo().args(["build", "--quiet", "--package", package]))?;
+    existing(target().join("debug").join(package))
 }
 
 /// Builds a static `debootd` for the image and returns its path.

@@ -30,6 +30,8 @@ pub(crate) enum Accelerator {
 pub(crate) enum Network {
     /// QEMU's own NAT with a DHCP server; the host's loopback is 10.0.2.2.
     User,
+    /// The same; DHCP names a file to boot.
+    UserWithBootFile(String),
     /// A hub without anybody else: the link is up and nobody answers.
     Silent,
     /// No card at all.
@@ -123,6 +125,7 @@ impl Machine {
         qemu.args(["-device", "virtio-rng-pci"]);
         let backend = match &self.network {
             Network::User => "user,id=net".to_owned(),
+            Network::UserWithBootFile(file) => format!("user,id=net,bootfile={file}"),
             Network::Silent => "hubport,id=net,hubid=0".to_owned(),
             Network::Tap(name) => format!("tap,id=net,ifname={name},script=no,downscript=no"),
             Network::None => return Ok(qemu),
@@ -254,6 +257,21 @@ impl Running {
             .to_owned()
     }
 
+    /// Returns what the machine is controlled with; it outlives the machine.
+    pub(crate) fn control(&self) -> Control {
+        Control {
+            qmp: self.qmp.clone(),
+        }
+    }
+}
+
+/// Control over a machine, for any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    qmp: PathBuf,
+}
+
+impl Control {
     /// Pulls the cable, or plugs it in again.
     ///
     /// # Errors

@@ -1,0 +1,105 @@
+//! Fetching 64 MiB in the guest against what the same guest can hash and decrypt at all.
+use super::{Bench, Measure, Target, median};
+use crate::boot::{self, APPLICATION_MARK, Seen, Watch};
+use crate::devnet::Plan;
+use crate::qemu::Machine;
+use crate::stage;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const BYTES: usize = 64 << 20;
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs fetch and self-test in turns.
+///
+/// # Errors
+/// Either does not finish.
+pub(super) fn measure(bench: &Bench) -> Result<Measure> {
+    println!(
+        "Fetching {} MiB in the guest {} times, and measuring its ceiling",
+        BYTES >> 20,
+        bench.rounds
+    );
+    let file = bench.directory.join("64MiB");
+    std::fs::write(&file, noise(BYTES))?;
+    let published = stage::publish(&bench.deboot, &file, &bench.directory.join("64MiB.tar"))?;
+    let plan = Plan::quiet(
+        &bench.deboot,
+        24,
+        &published.chunks,
+        &bench.directory.join("devnet-64MiB.log"),
+    );
+    let devnet = plan.start()?;
+    let disk = |mode: &str| -> Result<PathBuf> {
+        let options = bench.directory.join(format!("{mode}.options"));
+        std::fs::write(&options, format!("{mode} poweroff\n"))?;
+        let disk = bench.directory.join(format!("{mode}.img"));
+        let more = [
+            "--add".to_owned(),
+            format!("{}:EFI/deboot/options", options.display()),
+        ];
+        stage::Disk {
+            deboot: &bench.deboot,
+            swfetch: &bench.swfetch,
+            reference: &published.reference,
+            bootnodes: std::slice::from_ref(&devnet.bootnode),
+            network_id: devnet.network_id,
+            more: &more,
+        }
+        .make(&disk)?;
+        Ok(disk)
+    };
+    let (fetch, selftest) = (disk("fetch")?, disk("selftest")?);
+    let (mut rates, mut ceilings) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        let run = |disk: &PathBuf, word: &str, key: &str| -> Result<f64> {
+            let machine = Machine::new(disk, &bench.directory.join(word));
+            let watch = Watch {
+                application_mark: APPLICATION_MARK,
+                limit: LIMIT,
+                show: false,
+            };
+            let seen = boot::boot(&machine, &watch, &mut |_, _| Ok(()))?;
+            value(&seen, word, key).with_context(|| format!("no {word} line: {}", seen.outcome))
+        };
+        rates.push(run(&fetch, "FETCH ", "kib_s=")?);
+        ceilings.push(run(&selftest, "SELFTEST ", "ceiling_kib_s=")?);
+        println!(
+            "  fetch {:8.0} KiB/s   ceiling {:8.0} KiB/s",
+            median(&rates[rates.len() - 1..]),
+            median(&ceilings[ceilings.len() - 1..])
+        );
+    }
+    Ok(Measure {
+        name: "64 MiB fetched in the guest".to_owned(),
+        ours: format!("{:.0} KiB/s", median(&rates)),
+        other: format!("BMT + cipher {:.0} KiB/s", median(&ceilings)),
+        ratio: median(&rates) / median(&ceilings),
+        target: Target::AtLeast(0.7),
+    })
+}
+
+/// Finds `key<number>` in the line that starts with this word.
+fn value(seen: &Seen, word: &str, key: &str) -> Option<f64> {
+    let line = seen.lines.iter().find_map(|line| line.split_once(word))?.1;
+    line.split(' ')
+        .find_map(|part| part.strip_prefix(key))?
+        .parse()
+        .ok()
+}
+
+/// Returns bytes that do not repeat and are the same in every run (SplitMix64).
+pub(super) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x0064_6562_6f6f_7400_u64;
+    let mut out = Vec::with_capacity(bytes + 8);
+    while out.len() < bytes {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        out.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
+    }
+    out.truncate(bytes);
+    out
+}

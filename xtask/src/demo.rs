@@ -55,13 +55,38 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     let devnet = stage::network_and_disk(&plan, &swfetch, &published.reference, &[], &disk)?;
     println!("           {}", devnet.bootnode);
 
-    let mut machine = Machine::new(&disk, &directory.join("machine"));
+    let code = boot_and_tell(options, &disk, &directory, &plan.log)?;
+    if options.keep {
+        println!(
+            "\nThe network runs until Ctrl-C. Boot again with:  cargo xtask qemu {}",
+            disk.display()
+        );
+        loop {
+            std::thread::park();
+        }
+    }
+    Ok(code)
+}
+
+/// Boots the disk with the console shown, then says how it went.
+fn boot_and_tell(
+    options: &DemoOptions,
+    disk: &Path,
+    directory: &Path,
+    network_log: &Path,
+) -> Result<ExitCode> {
+    let seconds = if options.profile == "public" {
+        900
+    } else {
+        300
+    };
+    let mut machine = Machine::new(disk, &directory.join("machine"));
     machine.accelerator = if options.tcg {
         Accelerator::Tcg
     } else {
-        accelerator::best(&disk)?
+        accelerator::best(disk)?
     };
-    let limit = Duration::from_secs(options.timeout.unwrap_or(if public { 900 } else { 300 }));
+    let limit = Duration::from_secs(options.timeout.unwrap_or(seconds));
     println!(
         "Power on:  {:?}, result within {} s; the console follows\n",
         machine.accelerator,
@@ -74,7 +99,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     };
     let seen = boot::boot(&machine, &watch, &mut |_, _| Ok(()))?;
     println!();
-    let code = match &seen.outcome {
+    Ok(match &seen.outcome {
         Outcome::Ready(facts) => {
             print!("{}", summary(&seen, facts));
             ExitCode::SUCCESS
@@ -88,20 +113,10 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
                 "Console:  {}",
                 machine.directory.join("serial.log").display()
             );
-            println!("Network:  {}", plan.log.display());
+            println!("Network:  {}", network_log.display());
             ExitCode::FAILURE
         }
-    };
-    if options.keep {
-        println!(
-            "\nThe network runs until Ctrl-C. Boot again with:  cargo xtask qemu {}",
-            disk.display()
-        );
-        loop {
-            std::thread::park();
-        }
-    }
-    Ok(code)
+    })
 }
 
 fn boot_from_bees(

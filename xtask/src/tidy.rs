@@ -117,7 +117,7 @@ fn words(source: &Source, forbidden: &[String], breaches: &mut Vec<String>) {
     }
     for (n, line) in source.text.lines().enumerate() {
         for word in forbidden {
-            // `image/root/init` is a path in the clone, `/root/` one on a machine.
+            // The same name below another directory is a path in the clone, at the front it is one on a machine.
             let found = line.match_indices(word.as_str()).any(|(at, _)| {
                 let before = line.get(..at).and_then(|text| text.chars().next_back());
                 !before.is_some_and(|c| {

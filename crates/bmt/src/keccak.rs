@@ -212,32 +212,13 @@ const ROUND_CONSTANTS: [u64; 24] = [
 /// Complements the lanes (1,0), (2,0), (3,1), (2,2), (2,3), (0,4): with these the chi step needs 8 NOTs instead of 25.
 #[inline(always)]
 fn complement(a: [u64; 25]) -> [u64; 25] {
+    #[rustfmt::skip]
     let [
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-        a8,
-        a9,
-        a10,
-        a11,
-        a12,
-        a13,
-        a14,
-        a15,
-        a16,
-        a17,
-        a18,
-        a19,
-        a20,
-        a21,
-        a22,
-        a23,
-        a24,
+        a0, a1, a2, a3, a4,
+        a5, a6, a7, a8, a9,
+        a10, a11, a12, a13, a14,
+        a15, a16, a17, a18, a19,
+        a20, a21, a22, a23, a24,
     ] = a;
     [
         a0, !a1, !a2, a3, a4, a5, a6, a7, !a8, a9, a10, a11, !a12, a13, a14, a15, a16, !a17, a18,
@@ -248,32 +229,13 @@ fn complement(a: [u64; 25]) -> [u64; 25] {
 /// Column parities and their mix: what theta adds to each column.
 #[inline(always)]
 fn theta(a: &[u64; 25]) -> [u64; 5] {
+    #[rustfmt::skip]
     let [
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-        a8,
-        a9,
-        a10,
-        a11,
-        a12,
-        a13,
-        a14,
-        a15,
-        a16,
-        a17,
-        a18,
-        a19,
-        a20,
-        a21,
-        a22,
-        a23,
-        a24,
+        a0, a1, a2, a3, a4,
+        a5, a6, a7, a8, a9,
+        a10, a11, a12, a13, a14,
+        a15, a16, a17, a18, a19,
+        a20, a21, a22, a23, a24,
     ] = *a;
     let c0 = a0 ^ a5 ^ a10 ^ a15 ^ a20;
     let c1 = a1 ^ a6 ^ a11 ^ a16 ^ a21;
@@ -293,32 +255,13 @@ fn theta(a: &[u64; 25]) -> [u64; 5] {
 #[inline(always)]
 fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let [d0, d1, d2, d3, d4] = theta(&a);
+    #[rustfmt::skip]
     let [
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-        a8,
-        a9,
-        a10,
-        a11,
-        a12,
-        a13,
-        a14,
-        a15,
-        a16,
-        a17,
-        a18,
-        a19,
-        a20,
-        a21,
-        a22,
-        a23,
-        a24,
+        a0, a1, a2, a3, a4,
+        a5, a6, a7, a8, a9,
+        a10, a11, a12, a13, a14,
+        a15, a16, a17, a18, a19,
+        a20, a21, a22, a23, a24,
     ] = a;
 
     let b0 = a0 ^ d0;
@@ -389,32 +332,13 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
 #[inline(always)]
 fn last_round(a: [u64; 25], constant: u64) -> Lanes {
     let [d0, d1, d2, d3, d4] = theta(&a);
+    #[rustfmt::skip]
     let [
-        a0,
-        _,
-        _,
-        _,
-        _,
-        _,
-        a6,
-        _,
-        _,
-        _,
-        _,
-        _,
-        a12,
-        _,
-        _,
-        _,
-        _,
-        _,
-        a18,
-        _,
-        _,
-        _,
-        _,
-        _,
-        a24,
+        a0, _, _, _, _,
+        _, a6, _, _, _,
+        _, _, a12, _, _,
+        _, _, _, a18, _,
+        _, _, _, _, a24,
     ] = a;
     let b0 = a0 ^ d0;
     let b1 = (a6 ^ d1).rotate_left(44);

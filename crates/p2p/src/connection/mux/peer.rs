@@ -93,35 +93,48 @@ impl Mux {
             }
             return;
         };
+        self.session.consume(id, now, used);
         if for_identify {
             let reader = identify::Reader::default();
             self.deadlines.insert((deadline, id));
             self.put(id, Use::Identify { reader, deadline });
-            self.session.consume(id, now, used);
             self.session.close_write(id);
-        } else {
-            self.put(
-                id,
-                Use::Owner {
-                    readable_queued: false,
-                },
-            );
-            self.session.consume(id, now, used);
-            if let Some(waiting) = waiting {
-                // There is room: the proposals have left the buffer before they are answered. An answer in advance may break that.
-                if self.session.write(id, &waiting).is_err() {
-                    self.abandon(id, events);
-                    return;
-                }
-                if close {
-                    self.session.close_write(id);
-                }
-            }
+        } else if self.hand_to_owner(id, waiting.as_deref(), close, events) {
             events.push_back(Event::Negotiated { stream, index });
+        } else {
+            return;
         }
         if !self.session.received(id).is_empty() {
             self.handle_data(id, now, config, events);
         }
+    }
+
+    /// Gives a negotiated stream to its owner and sends what waited for that; `false` when the stream had to be given up.
+    fn hand_to_owner(
+        &mut self,
+        id: u32,
+        waiting: Option<&[u8]>,
+        close: bool,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
+        self.put(
+            id,
+            Use::Owner {
+                readable_queued: false,
+            },
+        );
+        let Some(waiting) = waiting else {
+            return true;
+        };
+        // There is room: the proposals have left the buffer before they are answered. An answer in advance may break that.
+        if self.session.write(id, waiting).is_err() {
+            self.abandon(id, events);
+            return false;
+        }
+        if close {
+            self.session.close_write(id);
+        }
+        true
     }
 
     /// The peer proposes a protocol.

@@ -45,6 +45,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
         base_port: 0,
         for_guest: true,
         verbose: false,
+        replication: crate::devnet::REPLICATION,
         log: directory.join("devnet.log"),
     };
     println!(

@@ -9,6 +9,8 @@ use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+/// Storers that get each chunk, unless said otherwise: nobody has everything.
+pub(crate) const REPLICATION: usize = 2;
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// What network to start.
@@ -32,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) for_guest: bool,
     /// Writes statistics to the log every few seconds.
     pub(crate) verbose: bool,
+    /// Storers that get each chunk.
+    pub(crate) replication: usize,
     /// What the network says goes here.
     pub(crate) log: PathBuf,
 }
@@ -61,6 +65,7 @@ impl Plan {
             base_port: 0,
             for_guest: true,
             verbose: false,
+            replication: REPLICATION,
             log: log.to_owned(),
         }
     }
@@ -80,6 +85,7 @@ impl Plan {
         if self.base_port != 0 {
             deboot.args(["--base-port", &self.base_port.to_string()]);
         }
+        deboot.args(["--replication", &self.replication.to_string()]);
         if self.verbose {
             deboot.arg("--verbose");
         }

@@ -70,6 +70,8 @@ pub(crate) struct Scenario {
     pub(crate) content: Content,
     /// Storers beside the boot node.
     pub(crate) storers: usize,
+    /// Storers that get each chunk.
+    pub(crate) replication: usize,
     /// `14`, `15` or `both`.
     pub(crate) generation: &'static str,
     /// `public` or `lan`.

@@ -82,6 +82,7 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
         },
         for_guest: true,
         verbose: false,
+        replication: scenario.replication,
         log: directory.join("devnet.log"),
     };
     let mut devnet = Some(plan.start()?);

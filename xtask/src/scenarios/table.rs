@@ -9,6 +9,7 @@ const GOOD: Scenario = Scenario {
     claim: "",
     content: Content::Good,
     storers: 8,
+    replication: crate::devnet::REPLICATION,
     generation: "both",
     profile: "lan",
     faults: &[],
@@ -147,11 +148,14 @@ fn bad_storers() -> Vec<Scenario> {
             &["0=junk-peers:10000"],
             &[],
         ),
-        storer(
-            "half of the storers being bad in every way does not stop the boot",
-            &["1=lies", "2=never-answers", "3=truncates", "4=huge-length"],
-            &["delivered wrong bytes"],
-        ),
+        Scenario {
+            claim: "half of the storers being bad in every way does not stop the boot",
+            faults: &["1=lies", "2=never-answers", "3=truncates", "4=huge-length"],
+            said: &["delivered wrong bytes"],
+            // One more than there are bad ones: every chunk is somewhere, it is only hard to get.
+            replication: 5,
+            ..GOOD
+        },
         Scenario {
             claim: "nothing but liars is an error",
             faults: &["*=lies"],

@@ -68,7 +68,7 @@ mod tests {
         let mut table = Table::new(["phase", "seconds", ""]);
         table.row(["firmware", "10.1", "x"]);
         table.row(["dhcp", "0.5", ""]);
-        let text = "  phase      seconds\n  ------------------------\n  firmware      10.1   x\n  dhcp           0.5\n";
+        let text = "  phase      seconds\n  ----------------------\n  firmware      10.1   x\n  dhcp           0.5\n";
         assert_eq!(table.to_string(), text);
     }
 }

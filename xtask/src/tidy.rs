@@ -290,8 +290,8 @@ mod tests {
 
     #[test]
     fn long_functions_are_found_outside_of_tests_only() {
-        let body = "    let x = 1;\n".repeat(FUNCTION_LINES_MAX);
-        let long = format!("impl X {{\n    pub(crate) const fn long() {{\n    {body}    }}\n}}\n");
+        let body = "        let x = 1;\n".repeat(FUNCTION_LINES_MAX);
+        let long = format!("impl X {{\n    pub(crate) const fn long() {{\n{body}    }}\n}}\n");
         let mut breaches = Vec::new();
         lengths(&source("a/src/b.rs", &long), &mut breaches);
         assert_eq!(breaches.len(), 1, "{breaches:?}");

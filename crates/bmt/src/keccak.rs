@@ -257,13 +257,9 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let [d0, d1, d2, d3, d4] = theta(&a);
     #[rustfmt::skip]
     let [
-        a0, a1, a2, a3, a4,
-        a5, a6, a7, a8, a9,
-        a10, a11, a12, a13, a14,
-        a15, a16, a17, a18, a19,
-        a20, a21, a22, a23, a24,
+        a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12,
+        a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24,
     ] = a;
-
     let b0 = a0 ^ d0;
     let b1 = (a6 ^ d1).rotate_left(44);
     let b2 = (a12 ^ d2).rotate_left(43);
@@ -274,7 +270,6 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let e2 = b2 ^ (b3 & b4);
     let e3 = b3 ^ (b4 | b0);
     let e4 = b4 ^ (b0 & b1);
-
     let b0 = (a3 ^ d3).rotate_left(28);
     let b1 = (a9 ^ d4).rotate_left(20);
     let b2 = (a10 ^ d0).rotate_left(3);
@@ -285,7 +280,6 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let e7 = b2 ^ (b3 | !b4);
     let e8 = b3 ^ (b4 | b0);
     let e9 = b4 ^ (b0 & b1);
-
     let b0 = (a1 ^ d1).rotate_left(1);
     let b1 = (a7 ^ d2).rotate_left(6);
     let b2 = (a13 ^ d3).rotate_left(25);
@@ -297,7 +291,6 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let e12 = b2 ^ (n3 & b4);
     let e13 = n3 ^ (b4 | b0);
     let e14 = b4 ^ (b0 & b1);
-
     let b0 = (a4 ^ d4).rotate_left(27);
     let b1 = (a5 ^ d0).rotate_left(36);
     let b2 = (a11 ^ d1).rotate_left(10);
@@ -309,7 +302,6 @@ fn round(a: [u64; 25], constant: u64) -> [u64; 25] {
     let e17 = b2 ^ (n3 | b4);
     let e18 = n3 ^ (b4 & b0);
     let e19 = b4 ^ (b0 | b1);
-
     let b0 = (a2 ^ d2).rotate_left(62);
     let b1 = (a8 ^ d3).rotate_left(55);
     let b2 = (a14 ^ d4).rotate_left(39);

@@ -209,11 +209,22 @@ mod tests {
 
     #[test]
     fn a_child_dies_with_the_thread_that_started_it() {
-        let id = std::thread::spawn(|| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let id = std::thread::spawn(move || {
             // Leaked on purpose: nobody but the kernel is left to kill it.
-            std::mem::ManuallyDrop::new(Guard::spawn(command("sleep").arg("600")).unwrap())
-                .0
-                .id()
+            let child =
+                std::mem::ManuallyDrop::new(Guard::spawn(command("sleep").arg("600")).unwrap());
+            let id = child.0.id();
+            // The wrapper asks for the signal just before it becomes the program; ending sooner would only test who is faster.
+            while std::fs::read_to_string(format!("/proc/{id}/comm"))
+                .unwrap()
+                .trim()
+                != "sleep"
+            {
+                assert!(Instant::now() < deadline, "the program never started");
+                std::thread::sleep(POLL);
+            }
+            id
         })
         .join()
         .unwrap();
@@ -221,7 +232,6 @@ mod tests {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
             stat.is_empty() || stat.contains(") Z ")
         };
-        let deadline = Instant::now() + Duration::from_secs(20);
         while !gone() {
             assert!(Instant::now() < deadline, "process {id} lives on");
             std::thread::sleep(POLL);

@@ -15,6 +15,16 @@ pub trait ChunkConsumer {
     fn handle_chunk(&mut self, chunk: VerifiedChunk) -> Result<(), Self::Error>;
     /// Learns that the source cannot get `address`.
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), Self::Error>;
+    /// Learns that `address` is hard to get: the peers most likely to have it said no or do not answer. The source goes on trying; a
+    /// consumer that can do without the chunk (redundancy) may want others in its place. Told at most once per wanted chunk.
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), Self::Error> {
+        let _ = address;
+        Ok(())
+    }
+    /// Returns a chunk that was wanted and is needed no longer, so that the source may stop trying. Each is returned once.
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        None
+    }
     /// Says whether everything wanted has been received.
     fn is_done(&self) -> bool;
 }

@@ -1,6 +1,12 @@
 //! Measures what the stack costs per chunk: time spent in `Stack::poll` only, over the virtual link of the tests.
 //!
 //! `cargo run --release -p deboot-netstack --example pump`
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "measures with the real clock"
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -1,4 +1,10 @@
 //! The same loop against the operating system's TCP, over a tap device in a network namespace of the test's own.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the other side is the operating system"
+)]
+
 mod support;
 
 use std::io::{Read, Write};

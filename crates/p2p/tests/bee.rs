@@ -1,6 +1,12 @@
 //! Connects to a real bee (environment variable `BEE_BIN`): Noise, Yamux, identify in both directions, the multistream fall-back.
 //!
 //! bee runs as an ultra-light node on loopback, without a chain, in a directory of its own that is removed afterwards.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a real bee has real sockets and real time"
+)]
+
 mod common;
 
 use common::{Driver, PATIENCE};

@@ -1,4 +1,10 @@
 //! Interoperation with rust-libp2p over loopback: both roles, every key type, streams, half-closes, large transfers, identify, ping.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "rust-libp2p has real sockets and real time"
+)]
+
 mod common;
 
 use common::{Driver, PATIENCE};

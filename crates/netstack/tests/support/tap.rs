@@ -1,4 +1,9 @@
 //! A tap device in a network namespace of the test's own, with loss and delay, and our stack on it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the other side is the operating system"
+)]
 use super::MAC;
 use netstack::{Config, Stack, Streams};
 use p2p::Instant;

@@ -15,7 +15,7 @@ const SOC_HEADER_BYTES: usize = 32 + 65;
 /// Largest content-addressed chunk.
 const CONTENT_DATA_BYTES_MAX: usize = SPAN_BYTES + CHUNK_PAYLOAD_BYTES_MAX;
 /// Owner of dispersed replicas: its secret key (01 and 31 zero bytes) is public, so its chunks prove nothing but their content.
-const REPLICA_OWNER: EthAddress = EthAddress([
+pub const REPLICA_OWNER: EthAddress = EthAddress([
     0xdc, 0x5b, 0x20, 0x84, 0x7f, 0x43, 0xd6, 0x79, 0x28, 0xf4, 0x9c, 0xd4, 0xf8, 0x5d, 0x69, 0x6b,
     0x5a, 0x76, 0x17, 0xb5,
 ]);

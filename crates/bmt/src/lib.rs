@@ -18,8 +18,8 @@ mod tree;
 
 pub use address::{ChunkAddress, Overlay, PROXIMITY_MAX, proximity};
 pub use chunk::{
-    CHUNK_DATA_BYTES_MAX, CHUNK_PAYLOAD_BYTES_MAX, ChunkError, ChunkKind, SPAN_BYTES,
-    VerifiedChunk, single_owner_address,
+    CHUNK_DATA_BYTES_MAX, CHUNK_PAYLOAD_BYTES_MAX, ChunkError, ChunkKind, REPLICA_OWNER,
+    SPAN_BYTES, VerifiedChunk, single_owner_address,
 };
 pub use consumer::ChunkConsumer;
 pub use eth::{EthAddress, SecretKey, Signature, SignatureError};

@@ -1,6 +1,7 @@
 //! Reads a file tree: asks for chunks, gives verified pieces.
+use crate::RedundancyLevel;
 use crate::Reference;
-use crate::shape::{LEAF_BYTES, Level, REFERENCE_BYTES, Shape, Span};
+use crate::shape::{ADDRESS_BYTES, LEAF_BYTES, Layout, Shape, Span};
 use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
@@ -275,7 +276,7 @@ impl Join {
                 span.size
             }
             Some(expected) => {
-                let level = self.root.map_or(Level::NONE, |root| root.level);
+                let level = self.root.map_or(RedundancyLevel::None, |root| root.level);
                 check_span(&chunk, expected, level).map_err(malformed)?;
                 if expected > LEAF_BYTES {
                     self.ahead_bytes = self.ahead_bytes.saturating_sub(expected);
@@ -299,8 +300,14 @@ impl Join {
             });
             return Ok(());
         }
-        let level = self.root.map_or(Level::NONE, |root| root.level);
-        let shape = Shape::of(size, level);
+        let level = self.root.map_or(RedundancyLevel::None, |root| root.level);
+        let shape = Shape::of(
+            size,
+            Layout {
+                level,
+                encrypted: false,
+            },
+        );
         check_references(&chunk, shape, level).map_err(malformed)?;
         let node = Node {
             chunk,
@@ -424,7 +431,7 @@ impl Node {
         if self.next >= self.shape.children {
             return None;
         }
-        let start = self.next.checked_mul(REFERENCE_BYTES)?;
+        let start = self.next.checked_mul(ADDRESS_BYTES)?;
         let reference = self.chunk.payload().get(start..)?.first_chunk()?;
         let offset = self.next_offset();
         let end = self.offset.saturating_add(self.size);
@@ -449,10 +456,14 @@ fn take_child(nodes: &mut BTreeMap<u64, Node>) -> Option<(ChunkAddress, Place)> 
 }
 
 /// Checks that a chunk below the root covers exactly its place.
-fn check_span(chunk: &VerifiedChunk, expected: u64, level: Level) -> Result<(), TreeDefect> {
+fn check_span(
+    chunk: &VerifiedChunk,
+    expected: u64,
+    level: RedundancyLevel,
+) -> Result<(), TreeDefect> {
     let bytes = chunk.span_bytes();
     // SPEC swarm-wire 8.5: only intermediate chunks of a tree whose root carries a level carry one.
-    let leveled = level != Level::NONE && expected > LEAF_BYTES;
+    let leveled = level != RedundancyLevel::None && expected > LEAF_BYTES;
     let span = if leveled {
         Span::decode(bytes)?
     } else {
@@ -471,16 +482,20 @@ fn check_span(chunk: &VerifiedChunk, expected: u64, level: Level) -> Result<(), 
 }
 
 /// Checks that an intermediate chunk has the references its shape needs, and after them nothing but padding or parity references.
-fn check_references(chunk: &VerifiedChunk, shape: Shape, level: Level) -> Result<(), TreeDefect> {
+fn check_references(
+    chunk: &VerifiedChunk,
+    shape: Shape,
+    level: RedundancyLevel,
+) -> Result<(), TreeDefect> {
     let payload = chunk.payload();
-    let expected = shape.children.saturating_mul(REFERENCE_BYTES);
+    let expected = shape.children.saturating_mul(ADDRESS_BYTES);
     let Some((_, rest)) = payload.split_at_checked(expected) else {
         return Err(TreeDefect::PayloadShort {
             expected,
             found: payload.len(),
         });
     };
-    if level == Level::NONE && rest.iter().any(|byte| *byte != 0) {
+    if level == RedundancyLevel::None && rest.iter().any(|byte| *byte != 0) {
         return Err(TreeDefect::TooManyReferences {
             children: shape.children,
         });

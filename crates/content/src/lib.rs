@@ -9,9 +9,13 @@ extern crate alloc;
 extern crate std;
 
 pub mod collect;
+mod encryption;
+mod erasure;
 pub mod join;
 pub mod mantaray;
+mod redundancy;
 pub mod reference;
+mod replica;
 mod shape;
 pub mod split;
 #[cfg(test)]
@@ -19,5 +23,6 @@ mod testing;
 
 pub use collect::Collect;
 pub use join::{FILE_BYTES_MAX, Join, JoinConfig, JoinError, Piece, TreeDefect};
+pub use redundancy::RedundancyLevel;
 pub use reference::{Reference, ReferenceError};
-pub use split::{Splitter, split};
+pub use split::{KeySource, Splitter, split};

@@ -1,32 +1,46 @@
 //! The shape of a file tree: which part of the file each child of an intermediate chunk covers.
+use crate::RedundancyLevel;
 use crate::join::TreeDefect;
 use bmt::{CHUNK_PAYLOAD_BYTES_MAX, SPAN_BYTES};
 
 /// Bytes of a full leaf.
 pub(crate) const LEAF_BYTES: u64 = 4096;
-/// Bytes of an unencrypted reference.
-pub(crate) const REFERENCE_BYTES: usize = 32;
-/// References in a full intermediate chunk without redundancy.
-pub(crate) const BRANCHES: usize = CHUNK_PAYLOAD_BYTES_MAX / REFERENCE_BYTES;
+/// Bytes of a chunk address: an unencrypted reference, and every reference to a parity chunk.
+pub(crate) const ADDRESS_BYTES: usize = 32;
+/// Most references, data and parity together, in one chunk.
+pub(crate) const REFERENCES_MAX: usize = CHUNK_PAYLOAD_BYTES_MAX / ADDRESS_BYTES;
 /// Largest file any reader here accepts (8 PiB): keeps every product below inside 64 bits, whatever a span claims.
 pub const FILE_BYTES_MAX: u64 = 1 << 53;
 
-/// Redundancy level of a tree: how many references of an intermediate chunk are data, the rest being parity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level(u8);
+/// What all intermediate chunks of a tree have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) level: RedundancyLevel,
+    pub(crate) encrypted: bool,
+}
 
-impl Level {
-    pub(crate) const NONE: Self = Self(0);
-
-    /// SPEC swarm-wire 8.5: data references of a full chunk of an unencrypted tree.
-    fn branches(self) -> u64 {
-        match self.0 {
-            0 => 128,
-            1 => 119,
-            2 => 107,
-            3 => 97,
-            _ => 39,
+impl Layout {
+    /// Bytes of a reference to a data chunk: address, or address and key.
+    pub(crate) const fn reference_bytes(self) -> usize {
+        if self.encrypted {
+            2 * ADDRESS_BYTES
+        } else {
+            ADDRESS_BYTES
         }
+    }
+
+    /// Data references of a full chunk.
+    ///
+    /// SPEC swarm-wire 8.5: as many as leave room for the parities of a group that large.
+    pub(crate) fn branches(self) -> usize {
+        let most = CHUNK_PAYLOAD_BYTES_MAX / self.reference_bytes();
+        let parities = self.parities(most).saturating_mul(ADDRESS_BYTES);
+        CHUNK_PAYLOAD_BYTES_MAX.saturating_sub(parities) / self.reference_bytes()
+    }
+
+    /// Parity references behind this number of data references.
+    pub(crate) fn parities(self, data: usize) -> usize {
+        self.level.parities(data, self.encrypted)
     }
 }
 
@@ -34,7 +48,7 @@ impl Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) size: u64,
-    pub(crate) level: Level,
+    pub(crate) level: RedundancyLevel,
 }
 
 impl Span {
@@ -46,14 +60,13 @@ impl Span {
         if top <= 128 {
             return Ok(Self::plain(bytes));
         }
-        let level = top & 0x7f;
-        if level > 4 {
-            return Err(TreeDefect::UnknownLevel { level });
-        }
+        let number = top & 0x7f;
+        let level = RedundancyLevel::from_number(number)
+            .ok_or(TreeDefect::UnknownLevel { level: number })?;
         let [a, b, c, d, e, f, g] = low;
         Ok(Self {
             size: u64::from_le_bytes([a, b, c, d, e, f, g, 0]),
-            level: Level(level),
+            level,
         })
     }
 
@@ -61,8 +74,18 @@ impl Span {
     pub(crate) fn plain(bytes: [u8; SPAN_BYTES]) -> Self {
         Self {
             size: u64::from_le_bytes(bytes),
-            level: Level::NONE,
+            level: RedundancyLevel::None,
         }
+    }
+
+    /// Returns its bytes.
+    pub(crate) fn encode(self) -> [u8; SPAN_BYTES] {
+        let mut bytes = self.size.to_le_bytes();
+        if self.level != RedundancyLevel::None {
+            let [.., top] = &mut bytes;
+            *top = self.level.number() | 0x80;
+        }
+        bytes
     }
 }
 
@@ -73,6 +96,8 @@ pub(crate) struct Shape {
     pub(crate) child_bytes: u64,
     /// Children, at least 2.
     pub(crate) children: usize,
+    /// Parity chunks behind them.
+    pub(crate) parities: usize,
 }
 
 impl Shape {
@@ -80,20 +105,28 @@ impl Shape {
     ///
     /// SPEC swarm-wire 8.3: all children but the last cover 4096 × branches^k bytes. Because a lone child is carried up instead of
     /// being wrapped, k is the largest that gives more than one child. So sizes shrink on the way down and no cycle can exist.
-    pub(crate) fn of(size: u64, level: Level) -> Self {
+    pub(crate) fn of(size: u64, layout: Layout) -> Self {
         debug_assert!(size > LEAF_BYTES && size <= FILE_BYTES_MAX);
-        let branches = level.branches();
+        let branches = u64::try_from(layout.branches()).unwrap_or(u64::MAX);
         let mut child_bytes = LEAF_BYTES;
-        // Twelve rounds at most: 39^9 leaves are more than FILE_BYTES_MAX.
+        // Twelve rounds at most: 20^10 leaves are more than FILE_BYTES_MAX.
         while let Some(next) = child_bytes.checked_mul(branches)
             && next < size
         {
             child_bytes = next;
         }
+        let children = usize::try_from(size.div_ceil(child_bytes)).unwrap_or(usize::MAX);
         Self {
             child_bytes,
-            children: usize::try_from(size.div_ceil(child_bytes)).unwrap_or(usize::MAX),
+            children,
+            parities: layout.parities(children),
         }
+    }
+
+    /// Returns the bytes of all references, data and parity.
+    pub(crate) fn payload_bytes(self, layout: Layout) -> usize {
+        let data = self.children.saturating_mul(layout.reference_bytes());
+        data.saturating_add(self.parities.saturating_mul(ADDRESS_BYTES))
     }
 }
 
@@ -101,8 +134,14 @@ impl Shape {
 mod tests {
     use super::*;
 
+    const PLAIN: Layout = layout(RedundancyLevel::None, false);
+
+    const fn layout(level: RedundancyLevel, encrypted: bool) -> Layout {
+        Layout { level, encrypted }
+    }
+
     fn shape(size: u64) -> (u64, usize) {
-        let shape = Shape::of(size, Level::NONE);
+        let shape = Shape::of(size, PLAIN);
         (shape.child_bytes, shape.children)
     }
 
@@ -115,19 +154,38 @@ mod tests {
         assert_eq!(shape(4096 * 128 + 1), (4096 * 128, 2));
         assert_eq!(shape(4096 * 128 * 128), (4096 * 128, 128));
         assert_eq!(shape(4096 * 128 * 128 + 1), (4096 * 128 * 128, 2));
-        let medium = Shape::of(4096 * 119 + 1, Level(1));
-        assert_eq!((medium.child_bytes, medium.children), (4096 * 119, 2));
+        let medium = Shape::of(4096 * 119 + 1, layout(RedundancyLevel::Medium, false));
+        assert_eq!(
+            medium,
+            Shape {
+                child_bytes: 4096 * 119,
+                children: 2,
+                parities: 3
+            }
+        );
     }
 
     #[test]
-    fn every_size_up_to_the_limit_has_between_2_and_128_children() {
-        for level in 0..=4 {
-            for bits in 13..=53 {
-                for size in [(1u64 << bits) - 1, 1 << bits] {
-                    let shape = Shape::of(size, Level(level));
-                    assert!(shape.children >= 2, "size {size} level {level}");
-                    assert!(shape.children as u64 <= Level(level).branches());
-                    assert!(shape.child_bytes < size);
+    fn full_chunks_have_as_many_data_references_as_in_bee() {
+        let branches =
+            |encrypted| RedundancyLevel::ALL.map(|level| layout(level, encrypted).branches());
+        assert_eq!(branches(false), [128, 119, 107, 97, 39]);
+        assert_eq!(branches(true), [64, 59, 53, 48, 20]);
+    }
+
+    #[test]
+    fn every_size_up_to_the_limit_fits_into_one_chunk() {
+        for level in RedundancyLevel::ALL {
+            for layout in [layout(level, false), layout(level, true)] {
+                for bits in 13..=53 {
+                    for size in [(1u64 << bits) - 1, 1 << bits] {
+                        let shape = Shape::of(size, layout);
+                        assert!(shape.children >= 2, "size {size} level {level:?}");
+                        assert!(shape.children <= layout.branches());
+                        assert!(shape.payload_bytes(layout) <= CHUNK_PAYLOAD_BYTES_MAX);
+                        assert!(shape.children + shape.parities <= REFERENCES_MAX);
+                        assert!(shape.child_bytes < size);
+                    }
                 }
             }
         }
@@ -136,27 +194,15 @@ mod tests {
     #[test]
     fn the_top_byte_of_a_span_is_a_level_only_above_128() {
         let decode = |top| Span::decode([1, 2, 0, 0, 0, 0, 0, top]);
-        assert_eq!(
-            decode(0).unwrap(),
-            Span {
-                size: 513,
-                level: Level::NONE
-            }
-        );
-        assert_eq!(
-            decode(0x81).unwrap(),
-            Span {
-                size: 513,
-                level: Level(1)
-            }
-        );
-        assert_eq!(
-            decode(0x84).unwrap(),
-            Span {
-                size: 513,
-                level: Level(4)
-            }
-        );
+        for (top, level) in [
+            (0, RedundancyLevel::None),
+            (0x81, RedundancyLevel::Medium),
+            (0x84, RedundancyLevel::Paranoid),
+        ] {
+            let span = decode(top).unwrap();
+            assert_eq!(span, Span { size: 513, level });
+            assert_eq!(span.encode(), [1, 2, 0, 0, 0, 0, 0, top]);
+        }
         assert_eq!(decode(0x80).unwrap().size, 0x8000_0000_0000_0201);
         assert_eq!(decode(0x85), Err(TreeDefect::UnknownLevel { level: 5 }));
         assert_eq!(decode(0xff), Err(TreeDefect::UnknownLevel { level: 127 }));

@@ -1,5 +1,4 @@
 use super::*;
-use crate::shape::BRANCHES;
 use crate::testing::{Answers, Store, drive, pattern};
 use std::vec;
 
@@ -26,7 +25,7 @@ fn read(root: Reference, store: &Store, config: JoinConfig, answers: Answers) ->
     let mut given = 0;
     let seen = drive(&mut join, store, answers, |join| {
         // Open parents: one window of leaves, and the path to the root.
-        let open = in_flight_max.div_ceil(BRANCHES) * 2 + 3;
+        let open = in_flight_max.div_ceil(128) * 2 + 3;
         assert!(join.buffered_chunks() <= in_flight_max.max(1) + open);
         file.resize(join.size().unwrap() as usize, 0xee);
         while let Some(piece) = join.poll_piece() {

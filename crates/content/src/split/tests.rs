@@ -1,34 +1,42 @@
 use super::*;
 use crate::testing::{Store, pattern};
+use bmt::ChunkAddress;
 use std::string::String;
 use std::vec;
 
-/// All plain `bytes` cases of bee's vectors.
-fn bee_cases() -> Vec<(usize, u64, String)> {
+/// All `bytes` cases of bee's vectors: length, seed, level, reference.
+fn bee_cases() -> Vec<(usize, u64, RedundancyLevel, String)> {
     let json: serde_json::Value =
         serde_json::from_str(include_str!("../../testdata/vectors.json")).unwrap();
     let cases: Vec<_> = json["bytes"]
         .as_array()
         .unwrap()
         .iter()
-        .filter(|case| case["redundancy_level"] == 0)
         .map(|case| {
             (
                 case["length"].as_u64().unwrap() as usize,
                 case["seed"].as_u64().unwrap(),
+                RedundancyLevel::from_number(case["redundancy_level"].as_u64().unwrap() as u8)
+                    .unwrap(),
                 String::from(case["reference"].as_str().unwrap()),
             )
         })
         .collect();
-    assert!(cases.len() >= 20);
+    assert_eq!(cases.len(), 107);
     cases
 }
 
 #[test]
 fn references_equal_those_of_bee() {
-    for (length, seed, reference) in bee_cases() {
-        let made = split(&pattern(length, seed), &mut |_| {});
-        assert_eq!(made.to_hex(), reference, "{length} bytes, seed {seed}");
+    for (length, seed, level, reference) in bee_cases() {
+        let mut splitter = Splitter::new().with_level(level);
+        splitter.update(&pattern(length, seed), &mut |_| {});
+        let made = splitter.finish(&mut |_| {});
+        assert_eq!(
+            made.to_hex(),
+            reference,
+            "{length} bytes, seed {seed}, {level:?}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Swarm file trees and mantaray directories over verified chunks.
+//! Swarm file trees, mantaray directories and feeds over verified chunks.
 //!
 //! Architecture invariant: no I/O, no clock, no network types. Only bytes whose chunks were checked leave this crate.
 #![no_std]
@@ -11,6 +11,7 @@ extern crate std;
 pub mod collect;
 mod encryption;
 mod erasure;
+pub mod feed;
 pub mod join;
 pub mod mantaray;
 mod redundancy;

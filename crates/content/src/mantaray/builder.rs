@@ -58,6 +58,11 @@ impl Builder {
         self.add_entry(path, None, metadata);
     }
 
+    /// Adds an entry whose reference is all zero, as bee makes it in feed manifests; it reads like one that is no file.
+    pub(crate) fn add_zero(&mut self, path: &str, metadata: BTreeMap<String, String>) {
+        self.add_entry(path, Some([0; REFERENCE_BYTES]), metadata);
+    }
+
     /// Writes the nodes as chunks, children first, and returns the directory's reference, equal to bee's for the same additions.
     ///
     /// # Errors

@@ -90,11 +90,7 @@ pub fn line(phase: &str, snapshot: &Snapshot) -> String {
         ),
         None => format!("{phase}  {} kB", done / 1000),
     };
-    text += &format!(
-        "  {} MB/s  {} peers",
-        tenths(snapshot.rate),
-        snapshot.peers.0
-    );
+    text += &format!("  {}  {} peers", rate(snapshot.rate), snapshot.peers.0);
     let remaining = total.map_or(0, |total| total.saturating_sub(done));
     if let Some(seconds) = remaining
         .checked_div(snapshot.rate)
@@ -132,6 +128,15 @@ fn percent(done: u64, total: u64) -> u64 {
     done.saturating_mul(100).checked_div(total).unwrap_or(100)
 }
 
+/// A public Swarm gives a light client tens of kB/s, a rack of storers tens of MB/s.
+fn rate(bytes: u64) -> String {
+    if bytes < 1_000_000 {
+        format!("{} kB/s", bytes / 1000)
+    } else {
+        format!("{} MB/s", tenths(bytes))
+    }
+}
+
 fn tenths(bytes: u64) -> String {
     format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10)
 }
@@ -156,6 +161,14 @@ mod tests {
         assert_eq!(
             line("fetch", &snapshot()),
             "fetch  42 %  6.3/15.0 MB  5.1 MB/s  24 peers  ETA 2 s"
+        );
+        let slow = Snapshot {
+            rate: 58_900,
+            ..snapshot()
+        };
+        assert_eq!(
+            line("fetch", &slow),
+            "fetch  42 %  6.3/15.0 MB  58 kB/s  24 peers  ETA 148 s"
         );
     }
 

@@ -5,6 +5,7 @@ mod failure;
 mod fetch_verb;
 mod files_verb;
 mod progress;
+mod publish_verb;
 
 pub use args::Arguments;
 pub use failure::{ExitStatus, Failure};
@@ -51,8 +52,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         progress: arguments.progress,
     };
     match arguments.verb {
-        Verb::Publish(args) => files_verb::publish(&args, &out),
-        Verb::Hash(args) => files_verb::hash(&args, &out),
+        Verb::Publish(args) => publish_verb::publish(&args, &out),
+        Verb::Hash(args) => publish_verb::hash(&args, &out),
         Verb::Disk(args) => files_verb::disk(&args, &out),
         Verb::Check(args) => files_verb::check(&args, &out),
         Verb::Fetch(args) => fetch_verb::fetch(&args, &out),

@@ -5,9 +5,10 @@
 //! local chunk set.
 //!
 //! Architecture invariant: no protocol and no file format lives here. Trees and directories are `content`'s, manifests and boot
-//! configurations are `release`'s, chunk archives are `storer`'s; this crate connects them to files and terminals.
+//! configurations are `release`'s, chunk archives are `chunkset`'s; this crate connects them to files and terminals.
 #![forbid(unsafe_code)]
 
+pub mod bee;
 pub mod check;
 pub mod cli;
 pub mod devnet;

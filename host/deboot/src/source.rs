@@ -1,5 +1,6 @@
 //! Where chunks come from: peers, or a local chunk set.
 use bmt::{ChunkAddress, ChunkConsumer, ChunkError, VerifiedChunk};
+use chunkset::{TarError, TarReader};
 use client::{Observer, RunError, Session};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use storer::tar::{TarError, TarReader};
 
 /// Chunks of one set, at most: an index entry takes about 60 bytes, so the index stays below 1 GB (64 GiB of content).
 const CHUNKS_MAX: usize = 16 * 1024 * 1024;

@@ -18,7 +18,6 @@ mod net;
 pub mod node;
 mod record;
 pub mod store;
-pub mod tar;
 #[cfg(test)]
 mod testing;
 mod wire;

@@ -1,4 +1,8 @@
 //! The command line. Its words are part of the interface: scripts depend on them.
+mod publish;
+
+pub(super) use publish::{BeeArgs, DirectoryArgs, HashArgs, PublishArgs};
+
 use crate::devnet::parse_fault;
 use crate::disk::parse_static_address;
 use crate::target::Target;
@@ -38,7 +42,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Cut a directory or file into chunks and write them to a chunk set.
+    /// Cut a directory or file into chunks and put them into a chunk set or a bee node.
     Publish(PublishArgs),
     /// Fetch one file, every chunk verified.
     Fetch(FetchArgs),
@@ -52,74 +56,6 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Run a Swarm on loopback until interrupted.
     Devnet(DevnetArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PublishArgs {
-    /// Directory (published with its paths) or file.
-    #[arg(value_name = "DIR|FILE")]
-    pub(super) input: PathBuf,
-    /// Chunk set to write, in bee's pinning export form.
-    #[arg(long, value_name = "CHUNKS.TAR")]
-    pub(super) output: PathBuf,
-    #[command(flatten)]
-    pub(super) directory: DirectoryArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct HashArgs {
-    /// Directory or file.
-    #[arg(value_name = "DIR|FILE")]
-    pub(super) input: PathBuf,
-    #[command(flatten)]
-    pub(super) directory: DirectoryArgs,
-}
-
-/// How a directory is published.
-#[derive(Debug, Args)]
-pub(super) struct DirectoryArgs {
-    /// File served for the directory itself.
-    #[arg(long, value_name = "NAME")]
-    pub(super) index_document: Option<String>,
-    /// File served for missing paths.
-    #[arg(long, value_name = "PATH")]
-    pub(super) error_document: Option<String>,
-    #[command(flatten, next_help_heading = "Release")]
-    pub(super) release: ReleaseArgs,
-}
-
-/// What makes a directory a release.
-#[derive(Debug, Args)]
-pub(super) struct ReleaseArgs {
-    /// Make DIR a bootable release: write host-configuration-manifest.json with this file of DIR as kernel.
-    #[arg(long, value_name = "PATH", requires_all = ["name", "version", "sequence"])]
-    pub(super) kernel: Option<String>,
-    /// initramfs archive, a file of DIR; repeat for several, in order.
-    #[arg(long, value_name = "PATH", requires = "kernel")]
-    pub(super) initramfs: Vec<String>,
-    /// Kernel command line.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        requires = "kernel",
-        allow_hyphen_values = true
-    )]
-    pub(super) cmdline: Option<String>,
-    /// Host or fleet name.
-    #[arg(long, value_name = "NAME", requires = "kernel")]
-    pub(super) name: Option<String>,
-    /// Version for people.
-    #[arg(long, value_name = "TEXT", requires = "kernel")]
-    pub(super) version: Option<String>,
-    /// Number that only rises from release to release.
-    #[arg(long, value_name = "N", requires = "kernel")]
-    pub(super) sequence: Option<u64>,
-    /// Feed that announces newer releases.
-    #[arg(long, value_name = "OWNER/TOPIC", requires = "kernel")]
-    pub(super) update_feed: Option<String>,
-    /// ENS name that announces newer releases.
-    #[arg(long, value_name = "NAME.ETH", requires = "kernel")]
-    pub(super) update_ens: Option<String>,
 }
 
 /// Where chunks come from.
@@ -325,6 +261,19 @@ fn parse_time(text: &str) -> Result<Duration, &'static str> {
     Ok(Duration::from_secs(number.saturating_mul(factor)))
 }
 
+/// As [`parse_time`], but days may be given and a number alone is refused: seconds would be a mistake.
+fn parse_hours(text: &str) -> Result<Duration, &'static str> {
+    if let Some(days) = text.strip_suffix('d') {
+        let days: u64 = days.parse().map_err(|_| "write a number with d, h or m")?;
+        return Ok(Duration::from_secs(days.saturating_mul(86_400)));
+    }
+    match text {
+        "0" => Ok(Duration::ZERO),
+        _ if text.ends_with(|c: char| c.is_ascii_digit()) => Err("write a number with d, h or m"),
+        _ => parse_time(text),
+    }
+}
+
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const FORM: &str = "write a number of bytes, or a number with K, M, G or T";
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -370,6 +319,12 @@ mod tests {
         }
         for bad in ["", "s", "-1", "5d"] {
             assert!(parse_time(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_hours("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_hours("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_hours("0"), Ok(Duration::ZERO));
+        for bad in ["", "30", "d", "-1d"] {
+            assert!(parse_hours(bad).is_err(), "{bad}");
         }
     }
 

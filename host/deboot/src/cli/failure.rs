@@ -1,10 +1,11 @@
 //! Exit status and the words that go with it.
+use crate::bee::{ApiError, BatchError, JournalError, UploadError};
 use crate::check::CheckError;
 use crate::disk::DiskError;
 use crate::fetch::{DownloadError, FetchError};
 use crate::list::ListError;
 use crate::output::OutputError;
-use crate::publish::PublishError;
+use crate::publish::{PublishError, ToBeeError};
 use crate::source::{ChunkSetError, SourceError};
 use client::RunError;
 use content::mantaray::MantarayError;
@@ -123,6 +124,65 @@ impl From<PublishError> for Failure {
                 failure.with_hint("correct the field and check the file with `deboot check`")
             }
             _ => failure,
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string())
+    }
+}
+
+impl From<ToBeeError> for Failure {
+    fn from(error: ToBeeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ToBeeError::Publish(error) => error.into(),
+            ToBeeError::Api(error) => from_api(&error, message),
+            ToBeeError::Upload { source, .. } => match source {
+                UploadError::Api(error) => from_api(&error, message),
+                UploadError::Journal(_) => Self::new(ExitStatus::Failed, message),
+                UploadError::Stopped => Self::new(ExitStatus::Interrupted, message),
+            },
+            ToBeeError::Batch { source, .. } => {
+                Self::new(ExitStatus::Failed, message).with_hint(batch_hint(&source))
+            }
+            ToBeeError::Journal(_) | ToBeeError::TooLarge => {
+                Self::new(ExitStatus::Failed, message)
+            }
+            ToBeeError::NotSpread { .. } => Self::new(ExitStatus::TimedOut, message).with_hint(
+                "the node goes on in the background; GET /tags/UID shows how far it is, --wait a longer time waits for it",
+            ),
+            ToBeeError::Stopped => Self::new(ExitStatus::Interrupted, message),
+        }
+    }
+}
+
+fn from_api(error: &ApiError, message: String) -> Failure {
+    let status = match error {
+        ApiError::Refused { .. } | ApiError::Transport { .. } => ExitStatus::NoPeers,
+        ApiError::TimedOut { .. } => ExitStatus::TimedOut,
+        ApiError::Status { status: 404, .. } => ExitStatus::NotFound,
+        ApiError::Status { .. } => ExitStatus::Failed,
+        ApiError::Answer { .. } | ApiError::Reference { .. } => ExitStatus::BadContent,
+    };
+    Failure::new(status, message).with_hint(error.hint())
+}
+
+fn batch_hint(error: &BatchError) -> &'static str {
+    match error {
+        BatchError::NotUsable => {
+            "wait a few minutes after buying it; GET /stamps shows whether it is usable"
+        }
+        BatchError::TimeToLive { .. } => {
+            "top it up (PATCH /stamps/topup/ID/AMOUNT), give another --batch, or a smaller --min-ttl"
+        }
+        BatchError::Full { .. } => {
+            "dilute it to the depth above (PATCH /stamps/dilute/ID/DEPTH; its life shortens), or give another --batch"
+        }
+        BatchError::Overwrites { .. } => {
+            "dilute it to the depth above (PATCH /stamps/dilute/ID/DEPTH), give another --batch, or --overwrite if older content may go"
         }
     }
 }

@@ -1,102 +1,14 @@
-//! The verbs that work on files: publish, hash, disk, check.
-use super::args::{
-    CheckArgs, DirectoryArgs, DiskArgs, GenerationArg, HashArgs, PublishArgs, plain_reference,
-};
-use super::progress::{Line, bytes, note};
+//! The verbs that work on files: disk, check.
+use super::args::{CheckArgs, DiskArgs, GenerationArg, plain_reference};
+use super::progress::bytes;
 use super::{ExitStatus, Failure, Output};
 use crate::check::{self, Checked};
 use crate::disk::{self, ConfigText, Contents};
-use crate::publish::{self, Options, Published, ReleaseOptions};
-use release::manifest::Update;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Name of the loader that is looked for beside the program.
 const LOADER: &str = "SWFETCH.EFI";
-
-pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
-    let options = directory_options(&args.directory);
-    let mut line = Line::new(out.progress);
-    let published = publish::publish(&args.input, &options, &args.output, &mut |done, total| {
-        show(&mut line, done, total);
-    })?;
-    line.clear();
-    let mut value = published_json(&published);
-    value["output"] = json!(args.output);
-    summary(&published);
-    out.result(&value, &published.reference.to_hex())
-}
-
-pub(super) fn hash(args: &HashArgs, out: &Output) -> Result<(), Failure> {
-    let options = directory_options(&args.directory);
-    let mut line = Line::new(out.progress);
-    let published = publish::hash(&args.input, &options, &mut |done, total| {
-        show(&mut line, done, total);
-    })?;
-    line.clear();
-    out.result(&published_json(&published), &published.reference.to_hex())
-}
-
-fn show(line: &mut Line, done: u64, total: u64) {
-    line.show(|| {
-        let percent = done as f64 * 100.0 / total.max(1) as f64;
-        format!("{percent:3.0} %  {} read", bytes(done))
-    });
-}
-
-/// The reference is the result; figures are for people and go where people look.
-fn summary(published: &Published) {
-    let files = published.files.len();
-    let plural = if files == 1 { "" } else { "s" };
-    let size = bytes(published.bytes);
-    let chunks = published.chunks;
-    note(&format!("{size} in {files} file{plural}, {chunks} chunks"));
-}
-
-fn published_json(published: &Published) -> Value {
-    let files: Vec<Value> = published
-        .files
-        .iter()
-        .map(|f| json!({"path": f.path, "reference": f.reference.to_hex(), "size": f.size}))
-        .collect();
-    let mut value = json!({
-        "reference": published.reference.to_hex(),
-        "bytes": published.bytes,
-        "chunks": published.chunks,
-        "files": files,
-    });
-    if let Some(manifest) = &published.manifest {
-        value["release"] = json!({
-            "name": manifest.name,
-            "version": manifest.version,
-            "sequence": manifest.sequence,
-        });
-    }
-    value
-}
-
-fn directory_options(args: &DirectoryArgs) -> Options {
-    let release = &args.release;
-    let update = Update {
-        feed: release.update_feed.clone(),
-        ens: release.update_ens.clone(),
-    };
-    // clap demands name, version and sequence with a kernel.
-    let release = release.kernel.as_ref().map(|kernel| ReleaseOptions {
-        kernel: kernel.clone(),
-        initramfs: release.initramfs.clone(),
-        cmdline: release.cmdline.clone().unwrap_or_default(),
-        name: release.name.clone().unwrap_or_default(),
-        version: release.version.clone().unwrap_or_default(),
-        sequence: release.sequence.unwrap_or_default(),
-        update: (update != Update::default()).then_some(update),
-    });
-    Options {
-        index_document: args.index_document.clone(),
-        error_document: args.error_document.clone(),
-        release,
-    }
-}
 
 pub(super) fn disk(args: &DiskArgs, out: &Output) -> Result<(), Failure> {
     let contents = Contents {

@@ -202,6 +202,29 @@ impl Rate {
     }
 }
 
+/// A rate by the clock on the wall.
+pub(super) struct Pace {
+    start: std::time::Instant,
+    rate: Rate,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+            rate: Rate::default(),
+        }
+    }
+}
+
+impl Pace {
+    /// Adds a sample; returns units per second once half a second is known.
+    pub(super) fn measure(&mut self, done: u64) -> Option<f64> {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.rate.measure(Instant::from_millis(now), done)
+    }
+}
+
 /// Writes a number of bytes for people.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [(&str, f64); 3] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];

@@ -1,7 +1,7 @@
 use super::*;
 use crate::pe;
+use chunkset::TarReader;
 use std::fs;
-use storer::tar::TarReader;
 
 /// Content of bee's vectors (`crates/content/testdata/README.md`).
 fn pattern(length: usize, seed: u64) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Where chunks come from.
 #[derive(Debug)]
 pub enum ChunkSource {
-    /// A tar in bee's pinning export form ([`crate::tar`]).
+    /// A tar in bee's pinning export form ([`chunkset`]).
     Tar(PathBuf),
     /// Chunks in memory.
     Chunks(Vec<VerifiedChunk>),

@@ -1,7 +1,7 @@
 //! What can go wrong with a network.
 use crate::identity::IdentityError;
 use crate::store::StoreError;
-use crate::tar::TarError;
+use chunkset::TarError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;

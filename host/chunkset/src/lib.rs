@@ -7,6 +7,9 @@
 //! Written archives are plain POSIX ustar: the root fits the prefix field and the chunk the name field, so that every tar reader
 //! sees the whole name. Read are ustar, pax (Python writes it) and GNU long names; an archive may end without an end mark, because
 //! bee's own export writes none.
+//!
+//! Architecture invariant: depends on `bmt` alone, so that the command line, the storer and developer tools can share it.
+#![forbid(unsafe_code)]
 use bmt::{CHUNK_DATA_BYTES_MAX, ChunkAddress, VerifiedChunk};
 use std::io::{self, Read, Write};
 

@@ -1,0 +1,253 @@
+//! The verbs that cut files into chunks: publish, hash.
+use super::args::{BeeArgs, DirectoryArgs, HashArgs, PublishArgs};
+use super::fetch_verb::stop_on_signals;
+use super::progress::{Line, Pace, bytes, note};
+use super::{Failure, Output};
+use crate::bee::{Batch, BatchId, BeeUrl, Room, UploadOptions, default_state_directory};
+use crate::publish::{self, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions};
+use release::manifest::Update;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Publishes to a chunk set, a node, or both.
+pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
+    let options = directory_options(&args.directory);
+    let mut value = Value::Null;
+    let mut text = String::new();
+    if let Some(output) = &args.output {
+        let mut line = Line::new(out.progress);
+        let mut progress = |done, total| show(&mut line, done, total);
+        let published = publish::publish(&args.input, &options, output, &mut progress)?;
+        line.clear();
+        summary(&published);
+        value = published_json(&published);
+        value["output"] = json!(output);
+        text = published.reference.to_hex();
+    }
+    // clap demands both or none.
+    if let (Some(url), Some(batch)) = (&args.bee.bee_url, args.bee.batch) {
+        let to = bee_options(&args.bee, url, batch)?;
+        let done = to_bee(args, &options, &to, out)?;
+        if value.is_null() {
+            summary(&done.published);
+            value = published_json(&done.published);
+        }
+        bee_summary(&done);
+        value["bee"] = bee_json(&to, &done);
+        text = done.published.reference.to_hex();
+    }
+    out.result(&value, &text)
+}
+
+fn bee_options(args: &BeeArgs, url: &BeeUrl, batch: BatchId) -> Result<BeeOptions, Failure> {
+    Ok(BeeOptions {
+        url: url.clone(),
+        batch,
+        state: match &args.state {
+            Some(state) => state.clone(),
+            None => default_state_directory()?,
+        },
+        fresh: args.fresh,
+        upload: UploadOptions {
+            parallel: args.parallel.into(),
+            retry_for: args.retry_for,
+        },
+        ttl_seconds_min: args.min_ttl.as_secs(),
+        overwrite: args.overwrite,
+        wait: args.wait,
+    })
+}
+
+fn to_bee(
+    args: &PublishArgs,
+    options: &Options,
+    to: &BeeOptions,
+    out: &Output,
+) -> Result<BeePublished, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(&stop)?;
+    let mut line = Line::new(out.progress);
+    let mut pace = Pace::default();
+    let mut progress = |step: BeeStep<'_>| match step {
+        BeeStep::Cutting(done, total) => show(&mut line, done, total),
+        BeeStep::Fits(batch, room) => line.say(&batch_line(to.batch, batch, room)),
+        BeeStep::Uploading {
+            before,
+            done,
+            total,
+            retries,
+        } => {
+            let rate = pace.measure(done);
+            line.show(|| upload_line(before, done, total, rate, retries));
+        }
+        BeeStep::Spreading(status) => line.show(|| {
+            let total = status.split.saturating_sub(status.seen);
+            format!("{} of {total} chunks confirmed by storers", status.synced)
+        }),
+    };
+    Ok(publish::publish_to_bee(
+        &args.input,
+        options,
+        to,
+        &stop,
+        &mut progress,
+    )?)
+}
+
+fn batch_line(id: BatchId, batch: &Batch, room: &Room) -> String {
+    let id = id.to_string();
+    let short = id.get(..8).unwrap_or(&id);
+    let life = batch.ttl_seconds.map_or_else(
+        || "the node does not know how long it lives".to_owned(),
+        |ttl| format!("lives for {}", crate::bee::days(ttl)),
+    );
+    let kind = if batch.immutable {
+        "immutable"
+    } else {
+        "mutable"
+    };
+    let fullest = if room.exact {
+        "fullest bucket"
+    } else {
+        "fullest bucket at most"
+    };
+    let mut text = format!(
+        "batch {short}: depth {}, {kind}, {fullest} {} of {} with the {} chunks to come (now {}), {life}",
+        batch.depth, room.needed, room.capacity, room.chunks, batch.utilization
+    );
+    if room.overflow > 0 {
+        text += &format!("; {} older chunks may be overwritten", room.overflow);
+    }
+    text
+}
+
+fn upload_line(before: u64, done: u64, total: u64, rate: Option<f64>, retries: u64) -> String {
+    let at = before + done;
+    let percent = at as f64 * 100.0 / total.max(1) as f64;
+    let mut text = format!("{percent:3.0} %  {at} of {total} chunks at the node");
+    if let Some(rate) = rate {
+        text += &format!("  {rate:.0} chunks/s");
+        if rate > 0.0 {
+            text += &format!("  ETA {:.0} s", total.saturating_sub(at) as f64 / rate);
+        }
+    }
+    if retries > 0 {
+        text += &format!("  {retries} requests repeated");
+    }
+    text
+}
+
+fn bee_summary(done: &BeePublished) {
+    let (uploaded, before) = (done.uploaded.uploaded, done.stored_before);
+    let seconds = done.uploaded.elapsed.as_secs_f64();
+    let rate = uploaded as f64 / seconds.max(1e-6);
+    let mut text = match uploaded {
+        0 => format!("nothing to send: the node has all {before} chunks"),
+        _ => format!("{uploaded} chunks sent in {seconds:.1} s, {rate:.0} chunks/s"),
+    };
+    if before > 0 && uploaded > 0 {
+        text += &format!("; {before} were there from earlier runs");
+    }
+    if let Some(sync) = done.sync {
+        text += &format!("; storers confirmed {}", sync.synced);
+    }
+    note(&text);
+}
+
+fn bee_json(to: &BeeOptions, done: &BeePublished) -> Value {
+    let mut value = json!({
+        "url": to.url.to_string(),
+        "batch": {
+            "id": to.batch.to_string(),
+            "depth": done.batch.depth,
+            "bucket_depth": done.batch.bucket_depth,
+            "immutable": done.batch.immutable,
+            "utilization_before": done.batch.utilization,
+            "utilization_needed": done.room.needed,
+            "bucket_capacity": done.room.capacity,
+            "overwritten_at_most": done.room.overflow,
+            "ttl_seconds": done.batch.ttl_seconds,
+        },
+        "stored_before": done.stored_before,
+        "uploaded": done.uploaded.uploaded,
+        "retries": done.uploaded.retries,
+        "seconds": done.uploaded.elapsed.as_secs_f64(),
+        "tag": done.tag,
+    });
+    if let Some(sync) = done.sync {
+        value["synced"] = json!(sync.synced);
+    }
+    value
+}
+
+pub(super) fn hash(args: &HashArgs, out: &Output) -> Result<(), Failure> {
+    let options = directory_options(&args.directory);
+    let mut line = Line::new(out.progress);
+    let published = publish::hash(&args.input, &options, &mut |done, total| {
+        show(&mut line, done, total);
+    })?;
+    line.clear();
+    out.result(&published_json(&published), &published.reference.to_hex())
+}
+
+fn show(line: &mut Line, done: u64, total: u64) {
+    line.show(|| {
+        let percent = done as f64 * 100.0 / total.max(1) as f64;
+        format!("{percent:3.0} %  {} read", bytes(done))
+    });
+}
+
+/// The reference is the result; figures are for people and go where people look.
+fn summary(published: &Published) {
+    let files = published.files.len();
+    let plural = if files == 1 { "" } else { "s" };
+    let size = bytes(published.bytes);
+    let chunks = published.chunks;
+    note(&format!("{size} in {files} file{plural}, {chunks} chunks"));
+}
+
+fn published_json(published: &Published) -> Value {
+    let files: Vec<Value> = published
+        .files
+        .iter()
+        .map(|f| json!({"path": f.path, "reference": f.reference.to_hex(), "size": f.size}))
+        .collect();
+    let mut value = json!({
+        "reference": published.reference.to_hex(),
+        "bytes": published.bytes,
+        "chunks": published.chunks,
+        "files": files,
+    });
+    if let Some(manifest) = &published.manifest {
+        value["release"] = json!({
+            "name": manifest.name,
+            "version": manifest.version,
+            "sequence": manifest.sequence,
+        });
+    }
+    value
+}
+
+fn directory_options(args: &DirectoryArgs) -> Options {
+    let release = &args.release;
+    let update = Update {
+        feed: release.update_feed.clone(),
+        ens: release.update_ens.clone(),
+    };
+    // clap demands name, version and sequence with a kernel.
+    let release = release.kernel.as_ref().map(|kernel| ReleaseOptions {
+        kernel: kernel.clone(),
+        initramfs: release.initramfs.clone(),
+        cmdline: release.cmdline.clone().unwrap_or_default(),
+        name: release.name.clone().unwrap_or_default(),
+        version: release.version.clone().unwrap_or_default(),
+        sequence: release.sequence.unwrap_or_default(),
+        update: (update != Update::default()).then_some(update),
+    });
+    Options {
+        index_document: args.index_document.clone(),
+        error_document: args.error_document.clone(),
+        release,
+    }
+}

@@ -5,7 +5,9 @@ mod builder;
 mod listing;
 mod lookup;
 mod node;
+mod resolve;
 
+use crate::feed::FeedManifestDefect;
 use crate::{JoinError, Reference};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -15,6 +17,7 @@ pub use builder::Builder;
 pub use listing::{Listed, Listing, ListingConfig};
 pub use lookup::Lookup;
 pub use node::{NodeDefect, is_directory};
+pub use resolve::{Document, Resolution, Resolve};
 
 /// Largest node read, in bytes. A node of 256 forks with ordinary metadata has 60 KiB; a hostile directory must not fill the memory.
 pub const NODE_BYTES_MAX: u64 = 1 << 20;
@@ -79,11 +82,24 @@ pub enum MantarayError {
         /// Bytes needed.
         len: usize,
     },
-    /// An entry to add carries a key.
+    /// An entry to add has no key and the directory is encrypted, or the other way round.
     #[error(
-        "adding encrypted references to a directory is not supported yet: publish without encryption"
+        "a directory holds references of one size: this one of {expected} bytes, the entry's has {found}"
     )]
-    EncryptionUnsupported,
+    ReferenceSize {
+        /// Bytes of the directory's references.
+        expected: usize,
+        /// Bytes of the entry's.
+        found: usize,
+    },
+    /// A feed manifest that names no feed.
+    #[error("{address} is a feed manifest that cannot be used: {defect}")]
+    FeedManifest {
+        /// Root chunk of the manifest.
+        address: ChunkAddress,
+        /// What is wrong.
+        defect: FeedManifestDefect,
+    },
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! Builds a directory.
-use super::node::{KEY_BYTES, PREFIX_BYTES_MAX, VERSION_02, kind};
+use super::node::{KEY_BYTES, PREFIX_BYTES_MAX, VERSION_02, kind, unmask};
 use super::{MantarayError, PATH_BYTES_MAX};
-use crate::{Reference, split};
+use crate::{KeySource, RedundancyLevel, Reference, Splitter};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bmt::VerifiedChunk;
+use bmt::{ChunkAddress, VerifiedChunk, keccak256};
 
-/// Bytes of a reference in a node of an unencrypted directory.
-const REFERENCE_BYTES: usize = 32;
+/// Bytes of a reference without and with key.
+const PLAIN_BYTES: usize = 32;
+const ENCRYPTED_BYTES: usize = 64;
 
-/// Builds a directory of version 0.2 without obfuscation, node for node as bee builds it from the same additions in the same order.
+/// Builds a directory of version 0.2, node for node as bee builds it from the same additions in the same order. Without encryption
+/// nothing is obfuscated and the reference is bee's; with it, every node has an obfuscation key of its own and is encrypted.
 ///
 /// The order matters to bee in two places: whether a node without references has reference size 0 or 32, and which nodes on the
 /// way are marked as having a path separator. Equal additions in another order give a directory that reads the same and may have
@@ -19,6 +21,8 @@ const REFERENCE_BYTES: usize = 32;
 #[derive(Default)]
 pub struct Builder {
     root: Draft,
+    level: RedundancyLevel,
+    keys: Option<KeySource>,
     error: Option<MantarayError>,
 }
 
@@ -26,9 +30,9 @@ pub struct Builder {
 #[derive(Default)]
 struct Draft {
     kind: u8,
-    /// 0 until an entry or the parent sets it.
+    /// 0 until an entry or the parent sets it, then 32 or 64.
     reference_bytes: usize,
-    entry: Option<[u8; REFERENCE_BYTES]>,
+    entry: Option<Reference>,
     metadata: BTreeMap<String, String>,
     forks: BTreeMap<u8, DraftFork>,
 }
@@ -44,13 +48,28 @@ impl Builder {
         Self::default()
     }
 
+    /// Stores the nodes with parity chunks and replicas of this level. Bee's references are equal then, too.
+    #[must_use]
+    pub fn with_level(mut self, level: RedundancyLevel) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Encrypts the directory: every entry then needs a reference with a key. To be called before the first addition.
+    #[must_use]
+    pub fn with_keys(mut self, keys: KeySource) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
     /// Adds a file; a later entry with the same path replaces the earlier one.
     pub fn add(&mut self, path: &str, reference: Reference, metadata: BTreeMap<String, String>) {
-        if reference.key.is_some() {
-            self.fail(MantarayError::EncryptionUnsupported);
+        let (expected, found) = (self.reference_bytes(), bytes_of(&reference));
+        if expected != found {
+            self.fail(MantarayError::ReferenceSize { expected, found });
             return;
         }
-        self.add_entry(path, Some(reference.address.0), metadata);
+        self.add_entry(path, Some(reference), metadata);
     }
 
     /// Adds an entry that is no file, such as `/` with `website-index-document`.
@@ -60,7 +79,11 @@ impl Builder {
 
     /// Adds an entry whose reference is all zero, as bee makes it in feed manifests; it reads like one that is no file.
     pub(crate) fn add_zero(&mut self, path: &str, metadata: BTreeMap<String, String>) {
-        self.add_entry(path, Some([0; REFERENCE_BYTES]), metadata);
+        self.add_entry(
+            path,
+            Some(Reference::plain(ChunkAddress([0; 32]))),
+            metadata,
+        );
     }
 
     /// Writes the nodes as chunks, children first, and returns the directory's reference, equal to bee's for the same additions.
@@ -68,16 +91,29 @@ impl Builder {
     /// # Errors
     /// Returns the first error of an addition, or [`MantarayError::MetadataTooLarge`].
     pub fn finish(self, sink: &mut dyn FnMut(VerifiedChunk)) -> Result<Reference, MantarayError> {
-        match self.error {
-            Some(error) => Err(error),
-            None => self.root.save(sink),
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let mut saver = Saver {
+            level: self.level,
+            keys: self.keys,
+            sink,
+        };
+        self.root.save(&mut saver)
+    }
+
+    /// Bytes of every reference in this directory.
+    fn reference_bytes(&self) -> usize {
+        match self.keys {
+            Some(_) => ENCRYPTED_BYTES,
+            None => PLAIN_BYTES,
         }
     }
 
     fn add_entry(
         &mut self,
         path: &str,
-        entry: Option<[u8; REFERENCE_BYTES]>,
+        entry: Option<Reference>,
         metadata: BTreeMap<String, String>,
     ) {
         let len = path.len();
@@ -95,14 +131,9 @@ impl Builder {
 
 impl Draft {
     /// Adds an entry below this node. Recursion is bounded by [`PATH_BYTES_MAX`].
-    fn add(
-        &mut self,
-        path: &[u8],
-        entry: Option<[u8; REFERENCE_BYTES]>,
-        metadata: BTreeMap<String, String>,
-    ) {
-        if entry.is_some() {
-            self.reference_bytes = REFERENCE_BYTES;
+    fn add(&mut self, path: &[u8], entry: Option<Reference>, metadata: BTreeMap<String, String>) {
+        if let Some(entry) = &entry {
+            self.reference_bytes = bytes_of(entry);
         }
         let Some(first) = path.first().copied() else {
             self.set(entry, metadata);
@@ -137,7 +168,7 @@ impl Draft {
     fn new_fork(
         &self,
         path: &[u8],
-        entry: Option<[u8; REFERENCE_BYTES]>,
+        entry: Option<Reference>,
         metadata: BTreeMap<String, String>,
     ) -> DraftFork {
         let mut node = self.child();
@@ -165,7 +196,7 @@ impl Draft {
         }
     }
 
-    fn set(&mut self, entry: Option<[u8; REFERENCE_BYTES]>, metadata: BTreeMap<String, String>) {
+    fn set(&mut self, entry: Option<Reference>, metadata: BTreeMap<String, String>) {
         self.entry = entry;
         self.kind |= kind::VALUE;
         if !metadata.is_empty() {
@@ -184,17 +215,20 @@ impl Draft {
         }
     }
 
-    fn save(mut self, sink: &mut dyn FnMut(VerifiedChunk)) -> Result<Reference, MantarayError> {
+    fn save(mut self, saver: &mut Saver<'_>) -> Result<Reference, MantarayError> {
         // SPEC swarm-wire 9: only a node without entry and without forks keeps reference size 0.
         if self.entry.is_some() || !self.forks.is_empty() {
-            self.reference_bytes = REFERENCE_BYTES;
+            self.reference_bytes = saver.reference_bytes();
         }
         let mut bytes = Vec::new();
-        bytes.extend_from_slice(&[0; KEY_BYTES]);
+        bytes.extend_from_slice(&saver.obfuscation_key());
         bytes.extend_from_slice(&VERSION_02);
         bytes.push(u8::try_from(self.reference_bytes).unwrap_or(u8::MAX));
-        let entry = self.entry.unwrap_or_default();
-        bytes.extend(entry.iter().take(self.reference_bytes));
+        let entry_end = bytes.len().saturating_add(self.reference_bytes);
+        if let Some(entry) = &self.entry {
+            push_reference(&mut bytes, entry);
+        }
+        bytes.resize(entry_end, 0);
         let mut index = [0u8; 32];
         for byte in self.forks.keys() {
             if let Some(bits) = index.get_mut(usize::from(byte / 8)) {
@@ -203,22 +237,19 @@ impl Draft {
         }
         bytes.extend_from_slice(&index);
         for fork in self.forks.into_values() {
-            fork.save(&mut bytes, sink)?;
+            fork.save(&mut bytes, saver)?;
         }
-        Ok(split(&bytes, sink))
+        unmask(&mut bytes);
+        Ok(saver.split(&bytes))
     }
 }
 
 impl DraftFork {
     /// Writes the node as chunks and the fork into the bytes of its parent.
-    fn save(
-        self,
-        bytes: &mut Vec<u8>,
-        sink: &mut dyn FnMut(VerifiedChunk),
-    ) -> Result<(), MantarayError> {
+    fn save(self, bytes: &mut Vec<u8>, saver: &mut Saver<'_>) -> Result<(), MantarayError> {
         let kind = self.node.kind;
         let metadata = metadata_bytes(&self.node.metadata);
-        let child = self.node.save(sink)?;
+        let child = self.node.save(saver)?;
         bytes.push(kind);
         bytes.push(u8::try_from(self.prefix.len()).unwrap_or(u8::MAX));
         let mut padded = [0; PREFIX_BYTES_MAX];
@@ -226,7 +257,7 @@ impl DraftFork {
             *to = *from;
         }
         bytes.extend_from_slice(&padded);
-        bytes.extend_from_slice(&child.address.0);
+        push_reference(bytes, &child);
         if kind & kind::METADATA != 0 {
             let too_large = |_| MantarayError::MetadataTooLarge {
                 len: metadata.len(),
@@ -237,6 +268,67 @@ impl DraftFork {
         }
         Ok(())
     }
+}
+
+/// Where the bytes of nodes go.
+struct Saver<'a> {
+    level: RedundancyLevel,
+    keys: Option<KeySource>,
+    sink: &'a mut dyn FnMut(VerifiedChunk),
+}
+
+impl Saver<'_> {
+    fn reference_bytes(&self) -> usize {
+        match self.keys {
+            Some(_) => ENCRYPTED_BYTES,
+            None => PLAIN_BYTES,
+        }
+    }
+
+    /// SPEC swarm-wire 9: zero when the directory is not encrypted, random for every node when it is.
+    fn obfuscation_key(&mut self) -> [u8; KEY_BYTES] {
+        match &mut self.keys {
+            Some(keys) => keys(),
+            None => [0; KEY_BYTES],
+        }
+    }
+
+    fn split(&mut self, bytes: &[u8]) -> Reference {
+        let mut splitter = Splitter::new().with_level(self.level);
+        if let Some(keys) = &mut self.keys {
+            splitter = splitter.with_keys(keys_of_one_file(keys()));
+        }
+        splitter.update(bytes, self.sink);
+        splitter.finish(self.sink)
+    }
+}
+
+/// Derives the keys of one file from a random seed.
+fn keys_of_one_file(mut seed: [u8; 32]) -> KeySource {
+    Box::new(move || {
+        let mut material = [0; 33];
+        let mut derive = |purpose: u8| {
+            for (to, from) in material.iter_mut().zip([purpose].iter().chain(&seed)) {
+                *to = *from;
+            }
+            keccak256(&material)
+        };
+        let key = derive(b'k');
+        seed = derive(b's');
+        key
+    })
+}
+
+fn bytes_of(reference: &Reference) -> usize {
+    match reference.key {
+        Some(_) => ENCRYPTED_BYTES,
+        None => PLAIN_BYTES,
+    }
+}
+
+fn push_reference(bytes: &mut Vec<u8>, reference: &Reference) {
+    bytes.extend_from_slice(&reference.address.0);
+    bytes.extend(reference.key.iter().flatten());
 }
 
 /// Writes metadata as Go's `encoding/json` does, padded with line feeds.

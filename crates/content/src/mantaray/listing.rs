@@ -188,6 +188,31 @@ impl ChunkConsumer for Listing {
         Ok(())
     }
 
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), MantarayError> {
+        for (found, node) in self.reading.values_mut() {
+            let in_node = found.node.address;
+            node.handle_delayed(address)
+                .map_err(|error| MantarayError::Node {
+                    address: in_node,
+                    error,
+                })?;
+        }
+        Ok(())
+    }
+
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        loop {
+            let mut readers = self.reading.values_mut();
+            let address = readers.find_map(|(_, node)| node.poll_obsolete())?;
+            // Another node may still need it.
+            let mut readers = self.reading.values();
+            if !readers.any(|(_, node)| node.is_waiting_for(address)) {
+                self.outstanding.remove(&address);
+                return Some(address);
+            }
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.unread.is_empty() && self.reading.is_empty()
     }

@@ -46,8 +46,6 @@ pub(crate) enum Incident {
 pub(crate) enum Expected {
     /// `debootd ready`, with the reference that was asked for.
     Ready,
-    /// Either the right system or such an error: what a run ends with depends on who is asked first.
-    ReadyOrError(&'static [&'static str]),
     /// SWFETCH shows an error with one of these ids, and no kernel was started.
     Error(&'static [&'static str]),
 }

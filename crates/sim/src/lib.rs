@@ -8,6 +8,7 @@ mod account;
 mod dice;
 mod fetch;
 mod link;
+mod spread;
 mod storer;
 mod storers;
 mod world;

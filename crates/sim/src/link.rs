@@ -32,6 +32,28 @@ impl LinkSpec {
 /// Bytes sent and not yet delivered are at most these, as in a TCP window.
 pub(crate) const IN_FLIGHT_MAX: usize = 256 * 1024;
 
+/// A bottleneck that all links share: the client's own network card, or its processor.
+#[derive(Debug)]
+pub(crate) struct Downlink {
+    pub(crate) speed: u64,
+    busy_until: Instant,
+}
+
+impl Downlink {
+    pub(crate) const fn new(speed: u64) -> Self {
+        Self {
+            speed,
+            busy_until: Instant::ZERO,
+        }
+    }
+    /// A segment comes in at `arrival`; returns when it is through.
+    pub(crate) fn pass(&mut self, arrival: Instant, bytes: usize) -> Instant {
+        let micros = bytes as u64 * 1_000_000 / self.speed;
+        self.busy_until = self.busy_until.max(arrival) + Duration::from_micros(micros);
+        self.busy_until
+    }
+}
+
 /// One direction of a link.
 #[derive(Debug)]
 pub(crate) struct Pipe {

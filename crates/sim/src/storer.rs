@@ -2,6 +2,7 @@
 mod serve;
 
 use crate::account::{Profile, ServerAccount};
+use crate::spread::Spread;
 use crate::{Dice, LinkSpec};
 use bmt::{ChunkAddress, Overlay, SecretKey};
 use p2p::{Instant, Keypair, Multiaddr, StaticKey};
@@ -115,6 +116,8 @@ pub(crate) struct Storer {
     /// Requests that came in the same packet as the headers: bee would lose them.
     pub(crate) pipelined: u32,
     pub(crate) up: bool,
+    /// Who holds what; without it, everybody holds everything.
+    pub(crate) spread: Option<Rc<Spread>>,
     keypair: Keypair,
     noise_static: StaticKey,
     dice: Dice,
@@ -152,6 +155,7 @@ impl Storer {
             blocked: 0,
             pipelined: 0,
             up: true,
+            spread: None,
             noise_static: StaticKey::new(&keypair, dice.bytes()),
             keypair,
             dice: Dice::new(dice.throw()),

@@ -1,5 +1,6 @@
 //! The loop: commands and bytes of the client, links, storers, and virtual time.
-use crate::link::Pipe;
+use crate::link::{Downlink, Pipe};
+use crate::spread::{Fellow, Spread};
 use crate::storer::{Chunks, Fault, NETWORK_ID, Storer};
 use crate::{Dice, StorerSpec};
 use bmt::{ChunkAddress, Overlay};
@@ -49,6 +50,8 @@ pub struct World {
     stalled_until: Instant,
     /// Dials fail at once until then.
     network_down_until: Instant,
+    /// What the client can take in, when that is less than the links give.
+    downlink: Option<Downlink>,
 }
 
 impl World {
@@ -94,6 +97,7 @@ impl World {
             next: 0,
             stalled_until: now,
             network_down_until: now,
+            downlink: None,
         }
     }
 
@@ -121,6 +125,25 @@ impl World {
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.links.len()
+    }
+
+    /// The client takes in no more than this, over all links.
+    pub const fn slow_client(&mut self, bytes_per_second: u64) {
+        self.downlink = Some(Downlink::new(bytes_per_second));
+    }
+
+    /// From now on only the `copies` storers closest to a chunk have it, the first storer has nothing, and storers forward.
+    pub fn spread(&mut self, copies: usize) {
+        let fellow = |storer: &Storer| Fellow {
+            overlay: storer.overlay,
+            fault: storer.spec.fault,
+            round_trip: storer.spec.link.delay * 2 + storer.spec.work,
+        };
+        let fellows = self.storers.iter().skip(1).map(fellow).collect();
+        let spread = Rc::new(Spread { fellows, copies });
+        for storer in &mut self.storers {
+            storer.spread = Some(spread.clone());
+        }
     }
 
     /// Bytes stand still for `pause`, as with a pulled cable that nobody noticed.
@@ -382,7 +405,10 @@ impl World {
             };
             let space = link.to_node.room().min(room.len());
             let sent = server.link.poll_output(self.now, &mut room[..space]);
-            let at = link.to_node.send(self.now, sent, &mut self.dice);
+            let mut at = link.to_node.send(self.now, sent, &mut self.dice);
+            if let Some(downlink) = &mut self.downlink {
+                at = downlink.pass(at, sent);
+            }
             if sent > 0 {
                 moved = true;
                 self.later(at, Action::Arrive(id, true, room[..sent].to_vec()));

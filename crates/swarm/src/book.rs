@@ -20,6 +20,8 @@ use p2p::{Instant, PeerId};
 
 /// A peer that dropped us, or that we dropped, is left alone this long: bee blocks for 4 s, and a faster return may race into it.
 const REDIAL_MIN: Duration = Duration::from_secs(5);
+/// Longest pause for a peer that was of no use each time; it doubles up to this.
+const REDIAL_MAX: Duration = Duration::from_secs(120);
 /// First pause after a failed dial; it doubles.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// Longest pause for bootnodes and for peers that were there before.
@@ -54,6 +56,8 @@ pub(crate) enum Released {
     Unreachable,
     /// It worked and ended.
     Ended,
+    /// It was there and of no use: it did not answer, broke off everything, or sent nonsense.
+    Useless,
     /// Another connection leads to the same node.
     Duplicate,
     /// Never again.
@@ -74,6 +78,8 @@ struct Entry {
     /// A generation B record whose signature is still to be checked.
     unchecked: Option<Box<AddressRecord>>,
     failures: u32,
+    /// Times in a row that it was of no use.
+    relapses: u32,
     not_before: Instant,
     busy: bool,
     /// It has been connected to before.
@@ -171,6 +177,7 @@ impl Book {
             sender: None,
             unchecked: None,
             failures: 0,
+            relapses: 0,
             not_before: now,
             busy: false,
             proven: false,
@@ -221,6 +228,7 @@ impl Book {
             sender: Some(sender),
             unchecked: (version == Version::V15).then(|| Box::new(record)),
             failures: 0,
+            relapses: 0,
             not_before: now,
             busy: false,
             proven: false,
@@ -335,7 +343,16 @@ impl Book {
                 entry.failures = 0;
                 entry.not_before = now;
             }
-            Released::Ended => entry.not_before = now + REDIAL_MIN,
+            Released::Ended => {
+                entry.relapses = 0;
+                entry.not_before = now + REDIAL_MIN;
+            }
+            Released::Useless => {
+                let doublings = 1u32.checked_shl(entry.relapses).unwrap_or(u32::MAX);
+                entry.relapses = entry.relapses.saturating_add(1);
+                let pause = REDIAL_MIN.saturating_mul(doublings);
+                entry.not_before = now + pause.min(REDIAL_MAX);
+            }
             Released::Duplicate if entry.boot => entry.not_before = now + BACKOFF_MAX,
             Released::Duplicate => self.forget(id),
             Released::Unreachable => self.failed(now, id),

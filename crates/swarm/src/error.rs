@@ -88,6 +88,11 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// Says whether to come back later each time it happens: the peer was there, and of no use.
+    pub(crate) fn is_useless(&self) -> bool {
+        self.is_peer_fault() || matches!(self, Self::Unresponsive(_) | Self::Failing(_))
+    }
+
     /// Says whether the peer broke the rules (as opposed to time, network, or our own decisions).
     pub fn is_peer_fault(&self) -> bool {
         match self {

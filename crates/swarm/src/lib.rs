@@ -31,6 +31,7 @@ pub mod config;
 mod error;
 pub mod messages;
 pub mod node;
+mod pace;
 mod requests;
 mod rng;
 mod session;

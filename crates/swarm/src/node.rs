@@ -6,6 +6,7 @@ mod connections;
 mod dial;
 mod dispatch;
 mod housekeeping;
+mod late;
 mod peer;
 mod results;
 
@@ -13,6 +14,7 @@ use crate::Config;
 use crate::book::Book;
 use crate::bootstrap::Bootstrap;
 use crate::error::{DialError, DropReason};
+use crate::pace::Pace;
 use crate::requests::Requests;
 use crate::rng::Rng;
 use crate::session::{Local, Session, SessionEvent};
@@ -21,7 +23,7 @@ use crate::timers::Timers;
 use crate::types::{Command, ConnId, DnsAnswer, DnsQueryId, Event, NodeTimeout, PeerInfo, Stats};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use bmt::{ChunkAddress, SecretKey};
+use bmt::{ChunkAddress, Overlay, SecretKey};
 use core::net::IpAddr;
 use core::time::Duration;
 use p2p::{Instant, Keypair, StaticKey};
@@ -96,6 +98,11 @@ pub struct Node {
     observed_ip: Option<IpAddr>,
 
     requests: Requests,
+    pace: Pace,
+    /// Second attempts on the budget for them.
+    hedges_open: usize,
+    /// Overlays that have delivered, as far as they are counted.
+    used: BTreeSet<Overlay>,
     last_progress: Instant,
     /// The oldest request when it was last passed over, and how often it was.
     passed_over: (u64, u32),
@@ -153,6 +160,9 @@ impl Node {
             local_ip: None,
             observed_ip: None,
             requests: Requests::default(),
+            pace: Pace::new(now),
+            hedges_open: 0,
+            used: BTreeSet::new(),
             last_progress: now,
             passed_over: (0, 0),
             timers: Timers::new(),
@@ -308,7 +318,7 @@ impl Node {
         }
     }
 
-    /// Forgets a request.
+    /// Forgets a request. What is under way for it goes on, and is paid for when it comes: peers charge it all the same.
     pub fn cancel(&mut self, address: ChunkAddress) {
         if let Some(id) = self.requests.find(&address) {
             self.requests.close(id);
@@ -329,6 +339,7 @@ impl Node {
             peers_connecting: self.connecting,
             peers_known: self.book.idle(),
             requests_open: self.requests.len(),
+            peers_used: self.used.len(),
             waiting_for_credit: if starved {
                 self.requests.waiting_len()
             } else {

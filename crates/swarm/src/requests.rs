@@ -1,6 +1,6 @@
 //! Open requests for chunks: who was asked, what is under way, what waits.
 use crate::types::ConnId;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bmt::ChunkAddress;
 use p2p::Instant;
@@ -11,6 +11,8 @@ struct Try {
     conn: ConnId,
     /// When, while the answer is open.
     pending: Option<Instant>,
+    /// The answer is overdue.
+    late: bool,
 }
 
 /// One chunk somebody wants.
@@ -28,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) refusals: usize,
     pub(crate) refusals_total: usize,
     pub(crate) rounds: u32,
+    /// Its consumer knows that it is hard to get.
+    pub(crate) told: bool,
 }
 
 impl Request {
@@ -42,27 +46,21 @@ impl Request {
             .filter(|one| one.pending.is_some())
             .count()
     }
-    /// Peers that have not answered, with the time they were asked.
-    pub(crate) fn pending_at(&self) -> impl Iterator<Item = (ConnId, Instant)> {
-        self.tries
+    /// Attempts under way whose answers are not overdue.
+    pub(crate) fn live(&self) -> usize {
+        self.in_time().count()
+    }
+    /// Peers whose answers are open and not overdue, with the time they were asked.
+    pub(crate) fn in_time(&self) -> impl Iterator<Item = (ConnId, Instant)> {
+        (self.tries.iter().filter(|one| !one.late)).filter_map(|one| Some((one.conn, one.pending?)))
+    }
+    /// Peers whose answers are overdue.
+    pub(crate) fn late(&self) -> impl Iterator<Item = ConnId> {
+        (self
+            .tries
             .iter()
-            .filter_map(|one| Some((one.conn, one.pending?)))
-    }
-    /// An attempt starts.
-    pub(crate) fn start(&mut self, now: Instant, conn: ConnId) {
-        self.first_attempt.get_or_insert(now);
-        self.asked = self.asked.saturating_add(1);
-        let pending = Some(now);
-        self.tries.push(Try { conn, pending });
-    }
-    /// An attempt ended without the chunk; with `again`, the peer may be asked again in this round.
-    pub(crate) fn end(&mut self, conn: ConnId, again: bool) {
-        if again {
-            self.tries.retain(|one| one.conn != conn);
-        }
-        for one in self.tries.iter_mut().filter(|one| one.conn == conn) {
-            one.pending = None;
-        }
+            .filter(|one| one.late && one.pending.is_some()))
+        .map(|one| one.conn)
     }
     /// Starts a new round: those who answered may be asked again.
     pub(crate) fn next_round(&mut self) {
@@ -79,6 +77,10 @@ pub(crate) struct Requests {
     by_address: BTreeMap<ChunkAddress, u64>,
     /// Those that want an attempt now.
     waiting: BTreeMap<u64, ChunkAddress>,
+    /// Those whose answers are overdue and that want a second peer when there may be another.
+    hedging: BTreeSet<u64>,
+    /// Attempts for open requests whose answers are not overdue.
+    live: usize,
     next: u64,
 }
 
@@ -104,6 +106,7 @@ impl Requests {
             refusals: 0,
             refusals_total: 0,
             rounds: 0,
+            told: false,
         };
         self.open.insert(id, request);
         self.by_address.insert(address, id);
@@ -127,7 +130,67 @@ impl Requests {
         let request = self.open.remove(&id)?;
         self.by_address.remove(&request.address);
         self.waiting.remove(&id);
+        self.hedging.remove(&id);
+        self.live = self.live.saturating_sub(request.live());
         Some(request)
+    }
+    /// An attempt starts.
+    pub(crate) fn start(&mut self, id: u64, now: Instant, conn: ConnId) {
+        let Some(request) = self.open.get_mut(&id) else {
+            return;
+        };
+        request.first_attempt.get_or_insert(now);
+        request.asked = request.asked.saturating_add(1);
+        request.tries.push(Try {
+            conn,
+            pending: Some(now),
+            late: false,
+        });
+        self.live = self.live.saturating_add(1);
+        self.waiting.remove(&id);
+        self.hedging.remove(&id);
+    }
+    /// An answer is overdue.
+    pub(crate) fn mark_late(&mut self, id: u64, conn: ConnId) {
+        let tries = self.open.get_mut(&id).map(|request| &mut request.tries);
+        let mut tries = tries.into_iter().flatten();
+        if let Some(one) = tries.find(|one| one.conn == conn && one.pending.is_some() && !one.late)
+        {
+            one.late = true;
+            self.live = self.live.saturating_sub(1);
+        }
+    }
+    /// An attempt ended without the chunk; with `again`, the peer may be asked again in this round.
+    pub(crate) fn end(&mut self, id: u64, conn: ConnId, again: bool) {
+        let Some(request) = self.open.get_mut(&id) else {
+            return;
+        };
+        let before = request.live();
+        if again {
+            request.tries.retain(|one| one.conn != conn);
+        }
+        for one in request.tries.iter_mut().filter(|one| one.conn == conn) {
+            one.pending = None;
+        }
+        self.live = (self.live.saturating_add(request.live())).saturating_sub(before);
+    }
+    /// Attempts for open requests whose answers are not overdue.
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+    /// A request's answers are overdue: it wants a second peer.
+    pub(crate) fn want_hedge(&mut self, id: u64) {
+        if self.open.contains_key(&id) {
+            self.hedging.insert(id);
+        }
+    }
+    /// The oldest of those that want a second peer.
+    pub(crate) fn first_hedge(&self) -> Option<u64> {
+        self.hedging.first().copied()
+    }
+    /// Takes a request from those that want a second peer.
+    pub(crate) fn forget_hedge(&mut self, id: u64) {
+        self.hedging.remove(&id);
     }
     /// The oldest open request.
     pub(crate) fn first(&self) -> Option<u64> {

@@ -114,6 +114,14 @@ pub enum Event {
         /// Why.
         failure: ChunkFailure,
     },
+    /// A requested chunk is hard to get: peers refused it, or the second one does not answer in time either. Told at most once per
+    /// request, which goes on.
+    ChunkDelayed {
+        /// Which.
+        address: ChunkAddress,
+        /// Peers that said that they cannot find it.
+        refusals: usize,
+    },
     /// A peer is ready to serve.
     PeerUp {
         /// Its overlay.
@@ -187,7 +195,7 @@ pub struct Stats {
     pub duplicates: u64,
     /// Deliveries refused because they did not verify.
     pub wrong_chunks: u64,
-    /// Peers that delivered at least one chunk.
+    /// Different peers (overlays) that delivered at least one chunk.
     pub peers_used: usize,
     /// Requests that wait because no peer has credit now.
     pub waiting_for_credit: usize,

@@ -23,6 +23,8 @@ const BASE_LIFE: Duration = Duration::from_secs(20);
 pub(crate) struct Window {
     size: u32,
     in_flight: u32,
+    /// Requests that hang while others are answered: they take no place, up to a limit.
+    stuck: u32,
     /// Deliveries still to come of requests that filled the window: they show whether it is too small.
     limited: u32,
     slow_start: bool,
@@ -41,6 +43,7 @@ impl Window {
         Self {
             size: WINDOW_START,
             in_flight: 0,
+            stuck: 0,
             limited: 0,
             slow_start: true,
             base: None,
@@ -52,7 +55,21 @@ impl Window {
     }
     /// Says whether one more request may go out.
     pub(crate) const fn has_room(&self) -> bool {
-        self.in_flight < self.size
+        self.in_flight < self.size && self.in_flight.saturating_add(self.stuck) < WINDOW_MAX
+    }
+    /// Requests under way that do not hang.
+    pub(crate) const fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+    /// A request hangs: another may go out in its place.
+    pub(crate) const fn stick(&mut self) {
+        self.abandon();
+        self.stuck = self.stuck.saturating_add(1);
+    }
+    /// A request that hung ends, or counts as under way again.
+    pub(crate) const fn unstick(&mut self) {
+        self.stuck = self.stuck.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_add(1);
     }
     /// A request went out.
     pub(crate) const fn open(&mut self) {
@@ -84,12 +101,15 @@ impl Window {
             Duration::from_micros(micros)
         })
     }
-    /// A chunk arrived after `elapsed`.
-    pub(crate) fn deliver(&mut self, now: Instant, elapsed: Duration) {
+    /// A chunk arrived after `elapsed`; `None` when that time means nothing.
+    pub(crate) fn deliver(&mut self, now: Instant, elapsed: Option<Duration>) {
         // Deliveries come in batches, so the window need not be full at this very moment.
         let was_full = self.limited > 0;
         self.limited = self.limited.saturating_sub(1);
         self.abandon();
+        let Some(elapsed) = elapsed else {
+            return;
+        };
         let sample = u64::try_from(elapsed.as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
@@ -173,7 +193,7 @@ mod tests {
             now = batch.last().map_or(now, |(_, done): &(u64, u64)| *done);
             for (sent, _) in batch {
                 let elapsed = Duration::from_micros(now - sent);
-                window.deliver(Instant::from_micros(now), elapsed);
+                window.deliver(Instant::from_micros(now), Some(elapsed));
             }
         }
         window.size

@@ -206,7 +206,7 @@ fn incident(
 
 fn judge(scenario: &Scenario, seen: &Seen, reference: &str, middle_chunk: &str) -> Result<()> {
     match (&scenario.expected, &seen.outcome) {
-        (Expected::Ready | Expected::ReadyOrError(_), Outcome::Ready(facts)) => {
+        (Expected::Ready, Outcome::Ready(facts)) => {
             let fact = |key: &str| facts.get(key).map_or("", String::as_str);
             ensure!(
                 fact("reference") == reference,
@@ -215,7 +215,7 @@ fn judge(scenario: &Scenario, seen: &Seen, reference: &str, middle_chunk: &str) 
             );
             ensure!(fact("efi") == "agree", "EFI variables: {}", fact("efi"));
         }
-        (Expected::Error(ids) | Expected::ReadyOrError(ids), Outcome::Error { id, line }) => {
+        (Expected::Error(ids), Outcome::Error { id, line }) => {
             ensure!(
                 ids.contains(&id.as_str()),
                 "another error than {ids:?}: {line}"
@@ -223,7 +223,7 @@ fn judge(scenario: &Scenario, seen: &Seen, reference: &str, middle_chunk: &str) 
             ensure!(seen.kernel.is_none(), "a kernel was started all the same");
         }
         (Expected::Ready, other) => bail!("{other}, after {:.0} s", seen.total.as_secs_f64()),
-        (Expected::Error(ids) | Expected::ReadyOrError(ids), other) => bail!(
+        (Expected::Error(ids), other) => bail!(
             "{other} instead of one of {ids:?}, after {:.0} s",
             seen.total.as_secs_f64()
         ),

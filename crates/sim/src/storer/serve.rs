@@ -52,7 +52,7 @@ pub(crate) struct ServerConn {
     client: Option<Overlay>,
     streams: BTreeMap<StreamId, Stream>,
     /// Answers that take time: when, where, for what.
-    work: BTreeMap<(Instant, StreamId), ChunkAddress>,
+    work: BTreeMap<(Instant, StreamId), (ChunkAddress, bool)>,
     pub(crate) closing: bool,
     mute: bool,
 }
@@ -108,8 +108,8 @@ impl Storer {
                 while let Some(entry) = conn.work.first_entry()
                     && entry.key().0 <= now
                 {
-                    let ((_, stream), address) = entry.remove_entry();
-                    self.deliver(now, &mut conn, stream, address);
+                    let ((_, stream), (address, found)) = entry.remove_entry();
+                    self.deliver(now, &mut conn, stream, address, found);
                 }
                 let unread = conn.streams.values().any(
                     |stream| matches!(stream, Stream::Pricing { deadline } if *deadline <= now),
@@ -297,8 +297,12 @@ impl Storer {
             if let Fault::Slow(more) = self.spec.fault {
                 at = at + more;
             }
+            let spread = self.spread.as_ref();
+            let (took, found) = spread.map_or((Duration::ZERO, true), |spread| {
+                spread.find(&self.overlay, &request.address)
+            });
             if self.spec.fault != Fault::Silent {
-                conn.work.insert((at, id), request.address);
+                conn.work.insert((at + took, id), (request.address, found));
             }
             return Stream::Idle;
         }
@@ -336,9 +340,11 @@ impl Storer {
         conn: &mut ServerConn,
         id: StreamId,
         address: ChunkAddress,
+        found: bool,
     ) {
         let data = match self.spec.fault {
             Fault::NotFound => None,
+            _ if !found => None,
             Fault::ResetsAfter(count) if self.delivered >= count => {
                 return conn.link.reset(id);
             }

@@ -264,6 +264,7 @@ impl Node {
             DropReason::WrongChunk(_) | DropReason::Banned => Released::Banned,
             DropReason::Duplicate => Released::Duplicate,
             DropReason::NetworkLost => Released::NetworkLost,
+            reason if conn.peer.is_some() && reason.is_useless() => Released::Useless,
             _ if conn.peer.is_some() => Released::Ended,
             _ => Released::Unreachable,
         };
@@ -305,6 +306,7 @@ impl Node {
 
     /// Takes a peer out of every table.
     fn unlist(&mut self, peer: &Peer) {
+        self.hedges_open = self.hedges_open.saturating_sub(peer.hedges.len());
         self.ready.remove(&peer.overlay);
         self.available.remove(&peer.overlay);
         self.last_resort.remove(&peer.overlay);

@@ -27,22 +27,25 @@ const MISSES_MAX: usize = 16;
 const PARK: Duration = Duration::from_millis(50);
 /// Pause between rounds of asking everybody; it doubles up to eight times this.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
-/// No hedge earlier than this, however fast a peer usually is.
-const HEDGE_MIN: Duration = Duration::from_millis(250);
 /// Pause of a peer on which no stream can be opened.
 const STREAMS_PAUSE: Duration = Duration::from_millis(200);
 
 impl Node {
     /// Hands out requests while there are peers to ask.
     pub(super) fn dispatch(&mut self, now: Instant) {
+        self.dispatch_hedges(now);
+        let open_max = self.open_max(now);
         let mut misses = 0usize;
-        while misses < MISSES_MAX && self.requests.waiting_len() > 0 {
+        while misses < MISSES_MAX
+            && self.requests.waiting_len() > 0
+            && self.requests.live() < open_max
+        {
             if self.available.is_empty() && !self.lend_last_resort(now) {
                 break;
             }
             if let Some((id, conn)) = self.pair() {
                 self.note_passed_over(id);
-                if !self.start_attempt(now, id, conn) {
+                if !self.start_attempt(now, id, conn, false) {
                     misses = misses.saturating_add(1);
                 }
             } else {
@@ -85,7 +88,7 @@ impl Node {
     }
 
     /// Says whether it makes sense to ask a peer for a chunk: one that refuses most is asked only for what should be its own.
-    fn is_worth(&self, conn: ConnId, chunk: &ChunkAddress) -> bool {
+    pub(super) fn is_worth(&self, conn: ConnId, chunk: &ChunkAddress) -> bool {
         let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
         peer.is_some_and(|peer| {
             let closest = || self.ready.closest(&chunk.0).next();
@@ -122,12 +125,18 @@ impl Node {
     }
 
     /// Asks one peer for one chunk; false when that is not possible.
-    fn start_attempt(&mut self, now: Instant, id: u64, conn: ConnId) -> bool {
-        let Some(request) = self.requests.get_mut(id) else {
+    pub(super) fn start_attempt(
+        &mut self,
+        now: Instant,
+        id: u64,
+        conn: ConnId,
+        hedge: bool,
+    ) -> bool {
+        let Some(request) = self.requests.get(id) else {
             self.requests.rest(id);
             return false;
         };
-        let address = request.address;
+        let (address, repeated) = (request.address, request.pending() > 0);
         let Some(found) = self.conns.get_mut(&conn) else {
             return false;
         };
@@ -146,22 +155,22 @@ impl Node {
             started: now,
         };
         peer.window.open();
-        let patience = peer.window.patience();
         let opened = found.session().is_some_and(|s| s.retrieve(now, attempt));
         if !opened {
             self.undo_attempt(now, conn, price);
             return false;
         }
-        let hedge = request.pending() > 0;
-        request.start(now, conn);
-        self.stats.hedges = self.stats.hedges.saturating_add(u64::from(hedge));
+        self.requests.start(id, now, conn);
+        self.stats.hedges = self.stats.hedges.saturating_add(u64::from(repeated));
         self.stats.attempts_open = self.stats.attempts_open.saturating_add(1);
-        self.requests.rest(id);
+        if hedge {
+            self.add_hedge(id, conn);
+        }
         self.last_progress = now;
         self.after_session(conn);
         self.refresh(now, conn);
-        let hedge_in = self.hedge_delay(patience);
-        self.timers.set(Timer::Request(id), Some(now + hedge_in));
+        let look_in = self.patience(conn);
+        self.timers.set(Timer::Request(id), Some(now + look_in));
         true
     }
 
@@ -171,15 +180,6 @@ impl Node {
             peer.window.abandon();
         }
         self.pause(now, conn, STREAMS_PAUSE);
-    }
-
-    /// When to ask a second peer. Credit that is short is not spent on impatience.
-    fn hedge_delay(&self, patience: Option<Duration>) -> Duration {
-        let longest = self.config.hedge_after;
-        if self.available.is_empty() && self.requests.waiting_len() > 0 {
-            return longest;
-        }
-        patience.map_or(longest, |usual| usual.max(HEDGE_MIN).min(longest))
     }
 
     /// The oldest waiting request cannot go to any free peer: it has asked them all.
@@ -211,7 +211,7 @@ impl Node {
             .map(|(_, conn)| *conn)
             .find(|conn| !request.has_tried(*conn));
         if let Some(conn) = next {
-            if !self.start_attempt(now, id, conn) {
+            if !self.start_attempt(now, id, conn, false) {
                 self.park(now, id);
             }
             return;
@@ -238,6 +238,7 @@ impl Node {
             // The answer that is still open decides; its hedge timer looks here again.
             return;
         }
+        let refused = request.refusals > 0;
         let age = request
             .first_attempt
             .map_or(Duration::ZERO, |at| now.saturating_since(at));
@@ -251,54 +252,18 @@ impl Node {
             let peers_asked = request.asked;
             return self.fail_request(id, ChunkFailure::NotFound { peers_asked });
         }
+        if refused {
+            self.tell_delayed(id);
+        }
+        let Some(request) = self.requests.get(id) else {
+            return;
+        };
         // Somebody closer may know.
         self.wanted = Some(request.address);
         self.dial_wanted = true;
         let doublings = request.rounds.min(3);
         let pause = ROUND_PAUSE.saturating_mul(1u32.checked_shl(doublings).unwrap_or(1));
         self.timers.set(Timer::Request(id), Some(now + pause));
-    }
-
-    /// A request's deadline: gives it up, hedges it, or puts it back among those that wait.
-    pub(super) fn request_timeout(&mut self, now: Instant, id: u64) {
-        let Some(request) = self.requests.get(id) else {
-            return;
-        };
-        let give_up = request
-            .first_attempt
-            .map(|at| at + self.config.chunk_timeout);
-        if give_up.is_some_and(|at| at <= now) {
-            let peers_asked = request.asked;
-            return self.fail_request(id, ChunkFailure::TimedOut { peers_asked });
-        }
-        let pending = request.pending();
-        let late: alloc::vec::Vec<(ConnId, Instant)> = request.pending_at().collect();
-        for (conn, since) in late {
-            self.note_late(now, conn, since);
-        }
-        if pending < self.config.attempts_parallel_max {
-            self.requests.wait(id);
-        }
-        let next = now + self.config.hedge_after;
-        let next = give_up.map_or(next, |at| at.min(next));
-        self.timers.set_earlier(Timer::Request(id), next);
-    }
-
-    /// A peer has not answered a request that is due. If it has answered nothing else since, it gets no new ones until it does.
-    fn note_late(&mut self, now: Instant, conn: ConnId, since: Instant) {
-        let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
-        let patience = peer.and_then(|peer| peer.window.patience());
-        if now < since + self.hedge_delay(patience) {
-            return;
-        }
-        let Some(peer) = self.conns.get_mut(&conn).and_then(|c| c.peer.as_mut()) else {
-            return;
-        };
-        if peer.last_answer <= since && !peer.lagging {
-            peer.lagging = true;
-            peer.window.shrink();
-            self.refresh(now, conn);
-        }
     }
 
     /// Recomputes whether a peer may be asked, and when to settle with it. Called after everything that may change that.
@@ -348,8 +313,12 @@ impl Node {
     /// Leaves a peer alone for a while.
     pub(super) fn pause(&mut self, now: Instant, conn: ConnId, pause: Duration) {
         if let Some(peer) = self.conns.get_mut(&conn).and_then(|c| c.peer.as_mut()) {
-            peer.paused_until = Some(now + pause);
-            self.timers.set(Timer::Pause(conn), Some(now + pause));
+            let until = peer
+                .paused_until
+                .map_or(now, |at| at.max(now))
+                .max(now + pause);
+            peer.paused_until = Some(until);
+            self.timers.set(Timer::Pause(conn), Some(until));
             self.refresh(now, conn);
         }
     }

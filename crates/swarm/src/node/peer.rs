@@ -2,19 +2,28 @@
 use crate::account::Account;
 use crate::book::EntryId;
 use crate::messages::Version;
-use crate::session::Session;
+use crate::session::{Attempt, Session};
 use crate::types::PeerInfo;
 use crate::window::Window;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use bmt::Overlay;
 use core::net::SocketAddr;
+use core::time::Duration;
 use p2p::{Instant, Multiaddr};
 
 /// With this many more refusals than chunks, a peer is asked only for chunks that it is closest to.
 const REFUSED_HOME: u32 = 8;
 /// Refusals beyond this are not counted, so that a peer can redeem itself.
 const REFUSED_MAX: u32 = 16;
+
+/// Requests that a peer gets at once to see whether it answers again.
+const PROBES: u32 = 2;
+/// First pause before them; it doubles while they stay unanswered.
+const PROBE_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause before them.
+const PROBE_PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// One connection, from the dial on.
 pub(super) struct Conn {
@@ -49,7 +58,7 @@ pub(super) enum Block {
     Credit,
     /// Enough is under way.
     Window,
-    /// It does not answer what it was asked.
+    /// It does not answer, and has enough to show that it does again.
     Lagging,
     /// It asked for a pause.
     Paused,
@@ -76,7 +85,15 @@ pub(super) struct Peer {
     pub(super) serving: bool,
     pub(super) lagging: bool,
     pub(super) paused_until: Option<Instant>,
+    /// How long it is left alone before it is probed again, while it lags.
+    pub(super) probe_pause: Duration,
     pub(super) last_answer: Instant,
+    /// When the youngest attempt that it has answered was started.
+    pub(super) answered_up_to: Instant,
+    /// Requests that hang here: the window does not count them.
+    pub(super) stuck: BTreeSet<u64>,
+    /// Requests that are here on the budget for second attempts. Those that hang leave it.
+    pub(super) hedges: BTreeSet<u64>,
     pub(super) chunks: u64,
     /// Requests it broke off since its last chunk.
     pub(super) broken: u32,
@@ -125,7 +142,11 @@ impl Peer {
             serving: false,
             lagging: false,
             paused_until: None,
+            probe_pause: PROBE_PAUSE_MIN,
             last_answer: now,
+            answered_up_to: now,
+            stuck: BTreeSet::new(),
+            hedges: BTreeSet::new(),
             chunks: 0,
             broken: 0,
             refused: 0,
@@ -138,7 +159,7 @@ impl Peer {
             Block::NotServing
         } else if self.paused_until.is_some_and(|until| now < until) {
             Block::Paused
-        } else if self.lagging {
+        } else if self.lagging && self.window.in_flight() >= PROBES {
             Block::Lagging
         } else if self.account.is_short() {
             Block::Credit
@@ -154,14 +175,51 @@ impl Peer {
         self.refused = self.refused.saturating_add(1).min(REFUSED_MAX);
     }
 
-    /// Says whether it is only worth asking for chunks that it is closest to: it seems not to forward.
+    /// Says whether it is only worth asking for chunks that it is closest to, because it seems not to forward, or waits for those
+    /// that it forwarded to: an own chunk it can answer at once.
     pub(super) const fn is_home_only(&self) -> bool {
-        self.refused >= REFUSED_HOME
+        self.lagging || self.refused >= REFUSED_HOME
+    }
+
+    /// Says whether the peer has answered what it was asked considerably later.
+    pub(super) fn is_overtaken(&self, started: Instant) -> bool {
+        let margin = self.window.latency().unwrap_or_default() / 4;
+        self.answered_up_to > started + margin
     }
 
     /// The peer answered something.
-    pub(super) const fn answered(&mut self, now: Instant) {
+    pub(super) fn answered(&mut self, now: Instant, attempt: &Attempt) {
         self.last_answer = now;
-        self.lagging = false;
+        self.answered_up_to = self.answered_up_to.max(attempt.started);
+        if core::mem::take(&mut self.lagging) {
+            self.paused_until = None;
+            self.probe_pause = PROBE_PAUSE_MIN;
+        }
+    }
+
+    /// An attempt ended in some way. Returns how many places in the budget for second attempts that frees.
+    pub(super) fn ended(&mut self, attempt: &Attempt) -> usize {
+        if self.stuck.remove(&attempt.request) {
+            self.window.unstick();
+        }
+        usize::from(self.hedges.remove(&attempt.request))
+    }
+
+    /// One request hangs: another may go out in its place. Returns how many places in the budget for second attempts that frees.
+    pub(super) fn stick(&mut self, request: u64) -> usize {
+        if self.stuck.insert(request) {
+            self.window.stick();
+        }
+        usize::from(self.hedges.remove(&request))
+    }
+
+    /// The peer answers nothing. Returns until when to leave it alone; then it is probed.
+    pub(super) fn fall_silent(&mut self, now: Instant) -> Instant {
+        if !core::mem::replace(&mut self.lagging, true) {
+            self.window.shrink();
+        }
+        let pause = self.probe_pause;
+        self.probe_pause = pause.saturating_mul(2).min(PROBE_PAUSE_MAX);
+        now + pause
     }
 }

@@ -13,6 +13,8 @@ use p2p::Instant;
 const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
 /// Requests broken off in a row after which a peer is dropped.
 const BROKEN_MAX: u32 = 8;
+/// Peers counted as used at most.
+const USED_MAX: usize = 4096;
 
 impl Node {
     pub(super) fn retrieved(
@@ -28,17 +30,21 @@ impl Node {
             return self.attempt_lost(attempt.request, id);
         };
         let price = attempt.price;
+        self.hedges_open = self.hedges_open.saturating_sub(peer.ended(&attempt));
         match outcome {
             Outcome::Data(data) => {
-                peer.answered(now);
-                peer.account.charge(price);
+                // One that hung (its peer had to ask others) says nothing about those that just queue.
                 let elapsed = now.saturating_since(attempt.started);
+                let elapsed = (!peer.is_overtaken(attempt.started)).then_some(elapsed);
+                peer.answered(now, &attempt);
+                peer.account.charge(price);
                 peer.window.deliver(now, elapsed);
+                self.pace.deliver(now, elapsed);
                 self.stats.units_spent = self.stats.units_spent.saturating_add(price);
                 self.delivered(now, id, &attempt, data);
             }
             Outcome::NotFound => {
-                peer.answered(now);
+                peer.answered(now, &attempt);
                 peer.account.release(price);
                 peer.window.abandon();
                 peer.note_refusal();
@@ -56,7 +62,7 @@ impl Node {
                 } else {
                     peer.account.release(price);
                 }
-                peer.answered(now);
+                peer.answered(now, &attempt);
                 peer.window.abandon();
                 self.broken(now, id, attempt.request);
             }
@@ -94,13 +100,13 @@ impl Node {
         let Some(peer) = self.conns.get_mut(&id).and_then(|c| c.peer.as_mut()) else {
             return;
         };
-        if peer.chunks == 0 {
-            self.stats.peers_used = self.stats.peers_used.saturating_add(1);
-        }
         peer.chunks = peer.chunks.saturating_add(1);
         peer.broken = 0;
         peer.refused = peer.refused.saturating_sub(1);
         let from = peer.overlay;
+        if self.used.len() < USED_MAX {
+            self.used.insert(from);
+        }
         self.promote(id);
         self.events.push_back(Event::Chunk {
             chunk,
@@ -142,27 +148,26 @@ impl Node {
         let Some(open) = self.requests.get_mut(request) else {
             return;
         };
-        open.end(conn, false);
         open.errors = open.errors.saturating_add(1);
-        let errors = open.errors;
-        if errors >= self.config.chunk_errors_max && open.pending() == 0 {
-            let peers_asked = open.asked;
-            let failure = if open.refusals_total > 0 {
+        let (errors, peers_asked, refusals) = (open.errors, open.asked, open.refusals_total);
+        self.requests.end(request, conn, false);
+        let alone = (self.requests.get(request)).is_some_and(|open| open.pending() == 0);
+        if errors >= self.config.chunk_errors_max && alone {
+            let failure = if refusals > 0 {
                 ChunkFailure::NotFound { peers_asked }
             } else {
                 ChunkFailure::Failing { errors }
             };
             return self.fail_request(request, failure);
         }
+        self.note_failed_attempt(request, errors);
         self.requests.wait(request);
     }
 
     /// An attempt ended through nobody's fault: it does not count, and the peer may be asked again.
     pub(super) fn attempt_lost(&mut self, request: u64, conn: ConnId) {
-        if let Some(open) = self.requests.get_mut(request) {
-            open.end(conn, true);
-            self.requests.wait(request);
-        }
+        self.requests.end(request, conn, true);
+        self.requests.wait(request);
     }
 
     /// A bootnode that delivers is like everybody else.

@@ -73,6 +73,13 @@ impl Session {
         true
     }
 
+    /// Requests under way.
+    pub(crate) fn open_requests(&self) -> impl Iterator<Item = u64> {
+        self.attempts
+            .values()
+            .map(|retrieval| retrieval.attempt.request)
+    }
+
     /// Offers to settle; false when no stream can be opened.
     pub(crate) fn settle(&mut self, now: Instant, amount: u64) -> bool {
         let Ok(stream) = self

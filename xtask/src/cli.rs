@@ -1,5 +1,7 @@
 //! The verbs and their options.
-use crate::{bee_lab, bench, check, demo, image, packages, paths, programs, qemu, report, test};
+use crate::{
+    bee_lab, bench, check, demo, fuzz, image, packages, paths, programs, qemu, report, test,
+};
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ enum Verb {
     Bench(BenchOptions),
     /// What a commit needs: formatting, lints, licences, house rules, builds for all targets
     Check,
+    /// Runs the fuzz targets under libFuzzer for a while; `test` runs a short fixed set of mutations
+    Fuzz(fuzz::FuzzOptions),
     /// Boots a disk with UEFI firmware; the terminal is its serial console (Ctrl-A X ends it)
     Qemu(QemuOptions),
     /// Builds the demonstration's release directory (kernel, initramfs, manifest), ready for `deboot publish`
@@ -119,6 +123,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             }
             Ok(report.finish())
         }
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Qemu(options) => interactive(&options),
         Verb::Image => {
             packages::ensure(&[packages::Need::Linker])?;

@@ -12,6 +12,7 @@ mod chunk_set;
 mod cli;
 mod demo;
 mod devnet;
+mod fuzz;
 mod http;
 mod image;
 mod licences;

@@ -30,6 +30,8 @@ extern crate std;
 mod base58;
 mod buffer;
 pub mod connection;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identify;
 pub mod identity;
 pub mod multiaddr;

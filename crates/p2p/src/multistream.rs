@@ -52,9 +52,10 @@ pub(crate) fn decode_token(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Error
             Ok(None)
         };
     };
+    // A longer encoding of a small length is refused here too: whether it is must not depend on how the bytes were cut.
     let length = usize::try_from(length)
         .ok()
-        .filter(|length| *length <= TOKEN_BYTES_MAX)
+        .filter(|length| *length <= TOKEN_BYTES_MAX && used <= 2)
         .ok_or(Error::TokenTooLong)?;
     let end = used.saturating_add(length);
     match bytes.get(used..end) {

@@ -125,7 +125,7 @@ pub(crate) struct PeerPayload {
 }
 
 impl PeerPayload {
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut key = None;
         let mut signature = None;
         let mut early_yamux = false;

@@ -69,6 +69,14 @@ impl ChunkConsumer for Collect {
         self.join.handle_unavailable(address)
     }
 
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), JoinError> {
+        self.join.handle_delayed(address)
+    }
+
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.join.poll_obsolete()
+    }
+
     fn is_done(&self) -> bool {
         self.join.is_done()
     }

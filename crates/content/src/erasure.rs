@@ -14,18 +14,30 @@ const STRIPE_WORDS: usize = SHARD_BYTES / 8 / 3;
 /// Order of the multiplicative group.
 const ORDER: u32 = 255;
 
-/// Returns the shard at `target`, a position that is not among `shards`' own; all of them are used.
-///
-/// A shorter shard counts as padded with zeros. Positions must differ; equal ones (a caller's mistake) give bytes that mean nothing.
-pub(crate) fn interpolate(shards: &[(u8, &[u8])], target: u8) -> Vec<u8> {
-    let positions: Vec<u8> = shards.iter().map(|(position, _)| *position).collect();
-    let coefficients = Positions::new(&positions).coefficients(target);
-    let padded: Vec<_> = shards.iter().map(|(_, shard)| pad(shard)).collect();
-    let parts = coefficients
-        .iter()
-        .zip(&padded)
-        .map(|(coefficient, shard)| (*coefficient, shard.as_ref()));
-    combine(parts)
+/// Some shards of a group, ready to compute others from.
+pub(crate) struct Interpolation<'a> {
+    positions: Positions,
+    shards: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> Interpolation<'a> {
+    /// Takes n shards with their positions, which must differ; equal ones (a caller's mistake) give bytes that mean nothing.
+    ///
+    /// A shorter shard counts as padded with zeros.
+    pub(crate) fn new(shards: &[(u8, &'a [u8])]) -> Self {
+        let positions: Vec<u8> = shards.iter().map(|(position, _)| *position).collect();
+        Self {
+            positions: Positions::new(&positions),
+            shards: shards.iter().map(|(_, shard)| pad(shard)).collect(),
+        }
+    }
+
+    /// Returns the shard at a position that is not among the known ones.
+    pub(crate) fn shard(&self, position: u8) -> Vec<u8> {
+        let coefficients = self.positions.coefficients(position);
+        let shards = self.shards.iter().map(AsRef::as_ref);
+        combine(coefficients.iter().copied().zip(shards))
+    }
 }
 
 /// Returns the parity shards of `data`, whole shards one after the other.

@@ -23,7 +23,8 @@ pub mod split;
 mod testing;
 
 pub use collect::Collect;
-pub use join::{FILE_BYTES_MAX, Join, JoinConfig, JoinError, Piece, TreeDefect};
+pub use join::{Join, JoinConfig, JoinError, Piece, Strategy, TreeDefect};
 pub use redundancy::RedundancyLevel;
 pub use reference::{Reference, ReferenceError};
+pub use shape::FILE_BYTES_MAX;
 pub use split::{KeySource, Splitter, split};

@@ -7,8 +7,6 @@ use bmt::{CHUNK_PAYLOAD_BYTES_MAX, SPAN_BYTES};
 pub(crate) const LEAF_BYTES: u64 = 4096;
 /// Bytes of a chunk address: an unencrypted reference, and every reference to a parity chunk.
 pub(crate) const ADDRESS_BYTES: usize = 32;
-/// Most references, data and parity together, in one chunk.
-pub(crate) const REFERENCES_MAX: usize = CHUNK_PAYLOAD_BYTES_MAX / ADDRESS_BYTES;
 /// Largest file any reader here accepts (8 PiB): keeps every product below inside 64 bits, whatever a span claims.
 pub const FILE_BYTES_MAX: u64 = 1 << 53;
 
@@ -183,7 +181,7 @@ mod tests {
                         assert!(shape.children >= 2, "size {size} level {level:?}");
                         assert!(shape.children <= layout.branches());
                         assert!(shape.payload_bytes(layout) <= CHUNK_PAYLOAD_BYTES_MAX);
-                        assert!(shape.children + shape.parities <= REFERENCES_MAX);
+                        assert!(shape.children + shape.parities <= 128);
                         assert!(shape.child_bytes < size);
                     }
                 }

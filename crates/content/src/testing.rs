@@ -49,6 +49,25 @@ impl Store {
         address
     }
 
+    /// Splits a file with redundancy, and with keys that depend on `seed` only.
+    pub(crate) fn add_redundant(
+        &mut self,
+        bytes: &[u8],
+        level: crate::RedundancyLevel,
+        seed: Option<u8>,
+    ) -> Reference {
+        let mut splitter = crate::Splitter::new().with_level(level);
+        if let Some(seed) = seed {
+            let mut counter = 0u32;
+            splitter = splitter.with_keys(std::boxed::Box::new(move || {
+                counter += 1;
+                bmt::keccak256(&[&[seed][..], &counter.to_le_bytes()].concat())
+            }));
+        }
+        splitter.update(bytes, &mut |chunk| self.put(chunk));
+        splitter.finish(&mut |chunk| self.put(chunk))
+    }
+
     pub(crate) fn get(&self, address: ChunkAddress) -> Option<VerifiedChunk> {
         let data = self.chunks.get(&address)?.clone();
         Some(VerifiedChunk::verify(address, data).expect("the store holds only true chunks"))
@@ -73,6 +92,17 @@ impl Store {
 pub(crate) struct Seen {
     pub(crate) asked: Vec<ChunkAddress>,
     pub(crate) in_flight_peak: usize,
+    /// Given up by the consumer.
+    pub(crate) obsolete: Vec<ChunkAddress>,
+}
+
+/// What a source says of chunks that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Misses {
+    /// At once that they are unavailable.
+    Unavailable,
+    /// At once that they are delayed; that they are unavailable, only when nothing else is left to wait for.
+    Delayed,
 }
 
 /// Feeds a consumer until it is done; `after` runs after every chunk.
@@ -80,10 +110,22 @@ pub(crate) fn drive<C: ChunkConsumer>(
     consumer: &mut C,
     store: &Store,
     answers: Answers,
+    after: impl FnMut(&mut C),
+) -> Result<Seen, C::Error> {
+    drive_with(consumer, store, answers, Misses::Unavailable, after)
+}
+
+/// Like [`drive`], with a choice of what happens to chunks that are missing.
+pub(crate) fn drive_with<C: ChunkConsumer>(
+    consumer: &mut C,
+    store: &Store,
+    answers: Answers,
+    misses: Misses,
     mut after: impl FnMut(&mut C),
 ) -> Result<Seen, C::Error> {
     let mut seen = Seen::default();
     let mut waiting = VecDeque::new();
+    let mut delayed = VecDeque::new();
     let mut random = match answers {
         Answers::Shuffled(seed) => seed | 1,
         _ => 1,
@@ -91,6 +133,7 @@ pub(crate) fn drive<C: ChunkConsumer>(
     while !consumer.is_done() {
         while let Some(address) = consumer.poll_want() {
             assert!(!waiting.contains(&address), "asked twice while outstanding");
+            assert!(!delayed.contains(&address), "asked twice while outstanding");
             seen.asked.push(address);
             waiting.push_back(address);
         }
@@ -106,13 +149,37 @@ pub(crate) fn drive<C: ChunkConsumer>(
                 waiting.remove(index)
             }
         };
-        let address = next.expect("not done, and nothing is wanted: it would hang");
-        match store.get(address) {
-            Some(chunk) => consumer.handle_chunk(chunk)?,
-            None => consumer.handle_unavailable(address)?,
+        match next {
+            None => {
+                let address = delayed.pop_front();
+                let address = address.expect("not done, and nothing is wanted: it would hang");
+                consumer.handle_unavailable(address)?;
+            }
+            Some(address) => match (store.get(address), misses) {
+                (Some(chunk), _) => consumer.handle_chunk(chunk)?,
+                (None, Misses::Unavailable) => consumer.handle_unavailable(address)?,
+                (None, Misses::Delayed) => {
+                    delayed.push_back(address);
+                    consumer.handle_delayed(address)?;
+                }
+            },
+        }
+        while let Some(address) = consumer.poll_obsolete() {
+            let before = waiting.len() + delayed.len();
+            waiting.retain(|other| *other != address);
+            delayed.retain(|other| *other != address);
+            assert!(
+                waiting.len() + delayed.len() < before,
+                "obsolete, and not outstanding"
+            );
+            seen.obsolete.push(address);
         }
         after(consumer);
     }
     assert_eq!(consumer.poll_want(), None, "wants more after the end");
+    assert!(
+        waiting.is_empty() && delayed.is_empty(),
+        "the source still tries"
+    );
     Ok(seen)
 }

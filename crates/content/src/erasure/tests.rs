@@ -3,6 +3,10 @@ use crate::testing::pattern;
 use reed_solomon_erasure::galois_8::ReedSolomon;
 use std::vec;
 
+fn interpolate(known: &[(u8, &[u8])], position: u8) -> Vec<u8> {
+    Interpolation::new(known).shard(position)
+}
+
 /// A group of whole shards that look random.
 fn group(shards: usize, seed: u64) -> Vec<u8> {
     pattern(shards * SHARD_BYTES, seed)

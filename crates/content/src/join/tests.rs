@@ -1,4 +1,8 @@
+mod redundancy;
+
 use super::*;
+use crate::shape::FILE_BYTES_MAX;
+use crate::shape::Span;
 use crate::testing::{Answers, Store, drive, pattern};
 use std::vec;
 
@@ -116,7 +120,7 @@ fn chunks_are_wanted_in_file_order_with_parents_ahead_of_need() {
         while let Some(piece) = join.poll_piece() {
             offsets.push(piece.offset());
         }
-        if join.leaf_parents.is_empty() && join.received_bytes() > 0 && join.places == 0 {
+        if join.leaf_parents.is_empty() && join.received_bytes() > 0 && join.wants.is_empty() {
             waits_for_parent += 1;
         }
     })
@@ -304,16 +308,6 @@ fn a_missing_chunk_is_named() {
         error_of(&store, Reference::plain(nowhere), 1 << 20),
         JoinError::Unavailable(nowhere)
     );
-}
-
-#[test]
-fn encrypted_references_are_refused_by_name() {
-    let mut store = Store::default();
-    let mut root = store.add_file(b"whatever");
-    root.key = Some([1; 32]);
-    let error = error_of(&store, root, 1 << 20);
-    assert_eq!(error, JoinError::EncryptionUnsupported);
-    assert!(std::format!("{error}").contains("not supported yet"));
 }
 
 #[test]

@@ -694,15 +694,6 @@ fn errors_name_the_node() {
         look_up(&store, root, &"x".repeat(1025)),
         Err(MantarayError::PathTooLong { len: 1025 })
     );
-    let mut encrypted = file;
-    encrypted.key = Some([1; 32]);
-    assert_eq!(
-        look_up(&store, encrypted, "a"),
-        Err(MantarayError::Node {
-            address: file.address,
-            error: JoinError::EncryptionUnsupported,
-        })
-    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! real are believed first, signatures are checked before a dial is spent, and what failed goes last and is soon forgotten.
 mod addresses;
 mod choice;
+mod places;
 
 use crate::messages::{AddressRecord, Version};
 use crate::rng::Rng;
@@ -66,6 +67,17 @@ pub(crate) enum Released {
     NetworkLost,
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learnt {
+    /// It is in the book now.
+    New,
+    /// Its peer is known already.
+    Known,
+    /// It is not worth a place, or there is none for it.
+    Refused,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     /// What hive claims, or what the handshake proved.
@@ -101,6 +113,8 @@ struct Sender {
 pub(crate) struct Book {
     entries: BTreeMap<EntryId, Entry>,
     by_overlay: BTreeMap<Overlay, EntryId>,
+    /// Entries by where they are dialled; those of bootnodes that were looked up again may be missing.
+    places: BTreeMap<SocketAddr, Vec<EntryId>>,
     /// Entries of configured bootnodes; they are never forgotten.
     boots: Vec<EntryId>,
     senders: BTreeMap<Overlay, Sender>,
@@ -118,6 +132,7 @@ impl Book {
         Self {
             entries: BTreeMap::new(),
             by_overlay: BTreeMap::new(),
+            places: BTreeMap::new(),
             boots: Vec::new(),
             senders: BTreeMap::new(),
             banned: BTreeSet::new(),
@@ -186,7 +201,7 @@ impl Book {
         self.boots.push(id);
     }
 
-    /// Takes a record from hive; false when it is refused or not new.
+    /// Takes a record from hive.
     pub(crate) fn learn(
         &mut self,
         now: Instant,
@@ -195,31 +210,35 @@ impl Book {
         version: Version,
         record: AddressRecord,
         rng: &mut Rng,
-    ) -> bool {
+    ) -> Learnt {
         let overlay = record.overlay;
-        if self.banned.contains(&overlay) || sender == overlay {
-            return false;
+        if sender == overlay {
+            return Learnt::Known;
         }
-        let (addresses, peer) = usable_addresses(&record, sender_ip);
+        if self.banned.contains(&overlay) {
+            return Learnt::Refused;
+        }
+        let (mut addresses, peer) = usable_addresses(&record, sender_ip);
         if addresses.is_empty() {
-            return false;
+            return Learnt::Refused;
         }
-        if let Some(known) = self.by_overlay.get(&overlay) {
+        if let Some(known) = self.by_overlay.get(&overlay).copied() {
             // A second source may know a better address, but nothing replaces what has worked.
-            if let Some(entry) = self.entries.get_mut(known)
-                && entry.failures > 0
-                && !entry.proven
-                && !entry.busy
-            {
-                entry.addresses = addresses;
-                entry.peer = peer;
+            let gives_way = |entry: &Entry| entry.failures > 0 && !entry.proven && !entry.busy;
+            if self.entries.get(&known).is_some_and(gives_way) {
+                addresses.retain(|address| self.has_place_at(address, Some(known)));
+                self.move_entry(known, addresses, peer);
             }
-            return false;
+            return Learnt::Known;
         }
         let mut boots = self.boots.iter().filter_map(|id| self.entries.get(id));
         let from_boot = peer.is_some() && boots.any(|entry| entry.peer == peer);
-        if from_boot || !self.make_room(sender, rng) {
-            return false;
+        if from_boot {
+            return Learnt::Known;
+        }
+        addresses.retain(|address| self.has_place_at(address, None));
+        if addresses.is_empty() || !self.make_room(sender, rng) {
+            return Learnt::Refused;
         }
         self.insert(Entry {
             overlay: Some(overlay),
@@ -235,7 +254,7 @@ impl Book {
             boot: false,
         });
         self.quiet_until = None;
-        true
+        Learnt::New
     }
 
     /// Chooses whom to dial and marks it busy. `taken` are the overlays we are connected or connecting to; `wanted` is a chunk
@@ -443,6 +462,7 @@ impl Book {
         if let Some(overlay) = entry.overlay {
             self.by_overlay.insert(overlay, id);
         }
+        self.list_places(id, &entry.addresses);
         if let Some(sender) = entry.sender.and_then(|s| self.senders.get_mut(&s)) {
             sender.stored = sender.stored.saturating_add(1);
         }
@@ -458,6 +478,7 @@ impl Book {
         if !entry.busy {
             self.idle = self.idle.saturating_sub(1);
         }
+        self.unlist_places(id, &entry.addresses);
         if let Some(overlay) = entry.overlay
             && self.by_overlay.get(&overlay) == Some(&id)
         {

@@ -184,9 +184,9 @@ impl Requests {
             self.hedging.insert(id);
         }
     }
-    /// The oldest of those that want a second peer.
-    pub(crate) fn first_hedge(&self) -> Option<u64> {
-        self.hedging.first().copied()
+    /// Those that want a second peer, oldest first.
+    pub(crate) fn hedging(&self) -> impl Iterator<Item = u64> {
+        self.hedging.iter().copied()
     }
     /// Takes a request from those that want a second peer.
     pub(crate) fn forget_hedge(&mut self, id: u64) {

@@ -151,9 +151,9 @@ pub enum Event {
     },
     /// hive told us of peers.
     PeersLearnt {
-        /// Records that are new and well-formed.
+        /// Records that are new and well-formed. Those known already are counted nowhere.
         new: usize,
-        /// Refused records: malformed, undialable, banned, or more than one peer may fill the table with.
+        /// Refused records: malformed, undialable, banned, or more than one peer or one address may fill the table with.
         refused: usize,
     },
     /// A peer announced how much we may owe, at first or when it raised the limit.
@@ -191,7 +191,7 @@ pub struct Stats {
     pub chunks: u64,
     /// Bytes of those chunks.
     pub chunk_bytes: u64,
-    /// Deliveries that came after another peer's (hedges).
+    /// Deliveries that nobody waited for any more: another peer was faster, or the request was cancelled. They are paid for too.
     pub duplicates: u64,
     /// Deliveries refused because they did not verify.
     pub wrong_chunks: u64,

@@ -9,6 +9,8 @@ use p2p::Instant;
 const WINDOW_START: u32 = 8;
 /// A peer that hangs keeps this many.
 const WINDOW_MIN: u32 = 2;
+/// Places beyond the window for requests that were asked elsewhere in vain.
+const WINDOW_SPARE: u32 = 8;
 /// Upper limit. Yamux peers accept 256 streams that they have not acknowledged; settlements need room too.
 const WINDOW_MAX: u32 = 224;
 /// Grow while fewer than this many requests queue.
@@ -56,6 +58,11 @@ impl Window {
     /// Says whether one more request may go out.
     pub(crate) const fn has_room(&self) -> bool {
         self.in_flight < self.size && self.in_flight.saturating_add(self.stuck) < WINDOW_MAX
+    }
+    /// Says whether a request may go out that is worth more than a short queue.
+    pub(crate) const fn has_spare(&self) -> bool {
+        let size = self.size.saturating_add(WINDOW_SPARE);
+        self.in_flight < size && self.in_flight.saturating_add(self.stuck) < WINDOW_MAX
     }
     /// Requests under way that do not hang.
     pub(crate) const fn in_flight(&self) -> u32 {

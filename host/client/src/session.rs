@@ -230,6 +230,11 @@ impl Session {
         let mut peers_seen_at = start;
         let mut progress_at = start;
         loop {
+            while let Some(address) = consumer.poll_obsolete() {
+                if open.remove(&address) {
+                    self.node.cancel(address);
+                }
+            }
             while self.node.request_room() > 0 {
                 let Some(address) = consumer.poll_want() else {
                     break;
@@ -288,6 +293,11 @@ impl Session {
                 // A chunk that nobody waits for any more belongs to a run that ended early.
                 Event::Chunk { chunk, .. } if open.remove(&chunk.address()) => {
                     consumer.handle_chunk(chunk).map_err(RunError::Consumer)?;
+                }
+                Event::ChunkDelayed { address, .. } if open.contains(&address) => {
+                    consumer
+                        .handle_delayed(address)
+                        .map_err(RunError::Consumer)?;
                 }
                 Event::ChunkFailed { address, failure } => {
                     if open.remove(&address)
@@ -473,7 +483,13 @@ impl Session {
         if socket.phase == Phase::Connecting {
             match socket.poll_connected() {
                 None => return,
-                Some(Ok(())) => self.node.handle_connected(now, conn),
+                Some(Ok(())) => {
+                    // Without an address of ours that it could reach, bee waits 10 s in its handshake.
+                    if let Ok(local) = socket.stream.local_addr() {
+                        self.node.handle_local_address(local.ip());
+                    }
+                    self.node.handle_connected(now, conn);
+                }
                 Some(Err(error)) => {
                     self.drop_socket(conn);
                     self.node.handle_dial_failed(now, conn, error);

@@ -337,6 +337,12 @@ impl ChunkConsumer for &mut Download<'_> {
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), DownloadError> {
         Ok(self.join.handle_unavailable(address)?)
     }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), DownloadError> {
+        Ok(self.join.handle_delayed(address)?)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.join.poll_obsolete()
+    }
     fn is_done(&self) -> bool {
         self.join.is_done()
     }
@@ -377,6 +383,12 @@ impl<C: ChunkConsumer> ChunkConsumer for Counted<C> {
     }
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), C::Error> {
         self.inner.handle_unavailable(address)
+    }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), C::Error> {
+        self.inner.handle_delayed(address)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.inner.poll_obsolete()
     }
     fn is_done(&self) -> bool {
         self.inner.is_done()

@@ -113,6 +113,12 @@ impl ChunkConsumer for Paths {
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), MantarayError> {
         self.listing.handle_unavailable(address)
     }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), MantarayError> {
+        self.listing.handle_delayed(address)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.listing.poll_obsolete()
+    }
     fn is_done(&self) -> bool {
         self.listing.is_done()
     }

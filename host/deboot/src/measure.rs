@@ -240,6 +240,12 @@ impl ChunkConsumer for Drain {
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), JoinError> {
         self.0.handle_unavailable(address)
     }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), JoinError> {
+        self.0.handle_delayed(address)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.0.poll_obsolete()
+    }
     fn is_done(&self) -> bool {
         self.0.is_done()
     }

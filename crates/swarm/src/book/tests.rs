@@ -26,6 +26,9 @@ fn record(number: u32, address: &str) -> AddressRecord {
 fn cheap(template: &AddressRecord, rng: &mut Rng) -> AddressRecord {
     let mut record = template.clone();
     record.overlay = Overlay(rng.bytes());
+    let [a, b, c, d, ..] = rng.bytes();
+    let ip = IpAddr::from([a & 0x3f | 0x40, b, c, 1 + d % 250]);
+    record.underlay = Multiaddr::from_tcp((ip, 1634).into()).encode();
     record
 }
 
@@ -79,14 +82,17 @@ fn an_honest_sender_is_believed_before_one_whose_peers_do_not_exist() {
     }
     for n in 0..5 {
         let good = record(100 + n, &format!("/ip4/5.6.7.8/tcp/{}", 100 + n));
-        assert!(book.learn(
-            Instant::ZERO,
-            sender(2),
-            SENDER_IP,
-            Version::V15,
-            good,
-            &mut rng
-        ));
+        assert_eq!(
+            book.learn(
+                Instant::ZERO,
+                sender(2),
+                SENDER_IP,
+                Version::V15,
+                good,
+                &mut rng
+            ),
+            Learnt::New
+        );
     }
     // A sample of 48 of 205 misses the five now and then, so look at several.
     let dialled: Vec<_> = (0..25)
@@ -101,14 +107,17 @@ fn a_record_with_a_bad_signature_is_dropped_before_a_dial_is_spent() {
     let (mut book, mut rng) = (Book::new(100, 10), rng());
     let mut forged = record(1, "/ip4/1.2.3.4/tcp/5");
     forged.underlay[4] ^= 1;
-    assert!(book.learn(
-        Instant::ZERO,
-        sender(1),
-        SENDER_IP,
-        Version::V15,
-        forged,
-        &mut rng
-    ));
+    assert_eq!(
+        book.learn(
+            Instant::ZERO,
+            sender(1),
+            SENDER_IP,
+            Version::V15,
+            forged,
+            &mut rng
+        ),
+        Learnt::New
+    );
     assert!(next(&mut book, Instant::ZERO, &mut rng).is_none());
     assert_eq!(book.idle(), 0);
 }
@@ -141,6 +150,7 @@ fn addresses_farther_inside_than_the_sender_are_not_dialled() {
             record(n, address),
             &mut rng,
         );
+        let wanted = if wanted { Learnt::New } else { Learnt::Refused };
         assert_eq!(learnt, wanted, "{from} tells of {address}");
     }
 }
@@ -209,14 +219,17 @@ fn a_banned_peer_is_neither_dialled_nor_learnt_again() {
     book.connected(candidate.entry, overlay);
     book.release(Instant::ZERO, candidate.entry, Released::Banned);
     assert!(book.is_banned(&overlay));
-    assert!(!book.learn(
-        Instant::ZERO,
-        sender(1),
-        SENDER_IP,
-        Version::V15,
-        one,
-        &mut rng
-    ));
+    assert_ne!(
+        book.learn(
+            Instant::ZERO,
+            sender(1),
+            SENDER_IP,
+            Version::V15,
+            one,
+            &mut rng
+        ),
+        Learnt::New
+    );
     assert!(next(&mut book, Instant::ZERO + BACKOFF_MAX, &mut rng).is_none());
 }
 
@@ -252,4 +265,69 @@ fn a_wanted_chunk_draws_dials_to_its_neighbourhood() {
 
 fn common(overlay: &Overlay, chunk: &ChunkAddress) -> u16 {
     crate::table::common_bits(&overlay.0, &chunk.0)
+}
+
+#[test]
+fn one_address_under_a_hundred_overlays_is_dialled_twice() {
+    let (mut book, mut rng) = (Book::new(1000, 10), rng());
+    let now = Instant::ZERO;
+    let template = record(1, "/ip4/1.2.3.4/tcp/5");
+    let at_one_place = |rng: &mut Rng| {
+        let mut record = template.clone();
+        record.overlay = Overlay(rng.bytes());
+        record
+    };
+    for n in 0..100 {
+        let claim = at_one_place(&mut rng);
+        let learnt = book.learn(now, sender(1), SENDER_IP, Version::V14, claim, &mut rng);
+        let expected = if n < 2 { Learnt::New } else { Learnt::Refused };
+        assert_eq!(learnt, expected, "{n}");
+    }
+    assert_eq!(book.idle(), 2);
+    // The owner of the address comes last; one of those that failed there gives way to it.
+    let failed = next(&mut book, now, &mut rng).unwrap();
+    book.release(now, failed.entry, Released::Unreachable);
+    let owner = at_one_place(&mut rng);
+    let overlay = owner.overlay;
+    let learnt = book.learn(now, sender(2), SENDER_IP, Version::V14, owner, &mut rng);
+    assert_eq!(learnt, Learnt::New);
+    assert!(book.by_overlay.contains_key(&overlay));
+    assert_eq!(book.idle(), 2);
+    assert!(!book.entries.contains_key(&failed.entry));
+}
+
+#[test]
+fn a_record_told_again_is_neither_new_nor_refused() {
+    let (mut book, mut rng) = (Book::new(100, 10), rng());
+    let told = record(1, "/ip4/1.2.3.4/tcp/5");
+    for expected in [Learnt::New, Learnt::Known, Learnt::Known] {
+        let now = Instant::ZERO;
+        let told = told.clone();
+        let learnt = book.learn(now, sender(1), SENDER_IP, Version::V15, told, &mut rng);
+        assert_eq!(learnt, expected);
+    }
+    assert_eq!(book.places.len(), 1);
+}
+
+#[test]
+fn a_peer_that_is_of_no_use_again_and_again_is_dialled_later_each_time() {
+    let (mut book, mut rng) = (Book::new(100, 10), rng());
+    let mut now = Instant::ZERO;
+    let peer = record(1, "/ip4/1.2.3.4/tcp/5");
+    let overlay = peer.overlay;
+    book.learn(now, sender(1), SENDER_IP, Version::V15, peer, &mut rng);
+    for pause in [5, 10, 20, 40, 80, 120, 120] {
+        let candidate = next(&mut book, now, &mut rng).unwrap();
+        book.connected(candidate.entry, overlay);
+        book.release(now, candidate.entry, Released::Useless);
+        assert!(
+            next(
+                &mut book,
+                now + Duration::from_millis(pause * 1000 - 1),
+                &mut rng
+            )
+            .is_none()
+        );
+        now = now + Duration::from_secs(pause);
+    }
 }

@@ -2,7 +2,7 @@
 use super::peer::{Block, Class, Conn, Peer, State};
 use super::{FAREWELLS_MAX, Node, Timer};
 use crate::account::THRESHOLD_MIN;
-use crate::book::Released;
+use crate::book::{Learnt, Released};
 use crate::error::{DialError, DropReason};
 use crate::messages::{Peers, Version};
 use crate::session::{Local, Session, SessionEvent};
@@ -233,13 +233,11 @@ impl Node {
             if self.ready.get(&record.overlay).is_some() {
                 continue;
             }
-            if self
-                .book
-                .learn(now, sender, sender_ip, version, record, &mut self.rng)
-            {
-                new = new.saturating_add(1);
-            } else {
-                refused = refused.saturating_add(1);
+            let book = &mut self.book;
+            match book.learn(now, sender, sender_ip, version, record, &mut self.rng) {
+                Learnt::New => new = new.saturating_add(1),
+                Learnt::Known => {}
+                Learnt::Refused => refused = refused.saturating_add(1),
             }
         }
         self.dial_wanted |= new > 0;

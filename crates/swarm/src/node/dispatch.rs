@@ -69,6 +69,12 @@ impl Node {
     /// Chooses a request and a peer.
     fn pair(&self) -> Option<(u64, ConnId)> {
         let (first, address) = self.requests.waiting().next()?;
+        let request = self.requests.get(first)?;
+        if request.asked > 0
+            && let Some(conn) = self.best_for(request)
+        {
+            return Some((first, conn));
+        }
         let scarce =
             self.available.len() <= SCARCE && self.requests.waiting_len() > self.available.len();
         if scarce {
@@ -80,7 +86,6 @@ impl Node {
                 return chosen;
             }
         }
-        let request = self.requests.get(first)?;
         let (_, conn) = self.available.closest(&address.0).find(|(_, conn)| {
             !request.has_tried(*conn) && self.is_worth(*conn, &request.address)
         })?;

@@ -4,8 +4,10 @@
 //! was asked later. One that only queues behind other answers of the same peer is not: to ask again would lengthen the queue. A peer
 //! that answers nothing is asked for little until it does; one that merely hangs with some requests (it waits for peers of its own)
 //! goes on with the others.
+use super::peer::{Block, Class};
 use super::{Node, Timer};
 use crate::error::ChunkFailure;
+use crate::requests::Request;
 use crate::types::{ConnId, Event};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -19,6 +21,8 @@ const PATIENCE_GROWTH: u32 = 4;
 const HEDGES_MIN: usize = 8;
 /// See `HEDGES_MIN`.
 const HEDGE_SHARE: usize = 8;
+/// Requests that want a second peer and are looked at in one go.
+const HEDGES_LOOKED_AT: usize = 32;
 /// Attempts open per peer in any case, so that the credit of many peers is used at once.
 const OPEN_PER_PEER: usize = 2;
 /// Failed attempts after which a chunk is called hard to get.
@@ -137,21 +141,10 @@ impl Node {
         if pending == 0 {
             return self.requests.wait(id);
         }
-        let mut hanging = request.late();
-        let replaces = hanging.all(|conn| {
-            let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
-            peer.is_none_or(|peer| peer.lagging)
-        });
-        drop(hanging);
         if pending >= 2 {
             self.tell_delayed(id);
         }
-        if pending >= self.config.attempts_parallel_max {
-            return;
-        }
-        if replaces {
-            self.requests.wait(id);
-        } else {
+        if pending < self.config.attempts_parallel_max {
             self.requests.want_hedge(id);
         }
     }
@@ -164,24 +157,45 @@ impl Node {
             // Towards the end there is room that nothing else needs.
             budget = budget.max(self.open_max(now).saturating_sub(live) / 2);
         }
-        while self.hedges_open < budget && !self.available.is_empty() {
-            let Some(id) = self.requests.first_hedge() else {
-                return;
-            };
-            self.requests.forget_hedge(id);
+        let wanting: Vec<u64> = self.requests.hedging().take(HEDGES_LOOKED_AT).collect();
+        for id in wanting {
             let Some(request) = self.requests.get(id) else {
                 continue;
             };
-            let address = request.address;
-            let peer = self
-                .available
-                .closest(&address.0)
-                .find(|(_, conn)| !request.has_tried(*conn) && self.is_worth(*conn, &address));
-            if let Some((_, conn)) = peer {
-                let conn = *conn;
-                self.start_attempt(now, id, conn, true);
+            let replaces = request.late().all(|conn| {
+                let peer = self.conns.get(&conn).and_then(|c| c.peer.as_ref());
+                peer.is_none_or(|peer| peer.lagging)
+            });
+            if !replaces && self.hedges_open >= budget {
+                continue;
+            }
+            let best = self.best_for(request);
+            self.requests.forget_hedge(id);
+            match best {
+                Some(conn) => {
+                    self.start_attempt(now, id, conn, !replaces);
+                }
+                // Silent peers, and nobody else to ask.
+                None if replaces => self.tell_delayed(id),
+                None => {}
             }
         }
+    }
+
+    /// The closest peer that a request has not asked. One whose window is full will do: it probably has the chunk, while others would
+    /// have to ask around, and there are not many such requests.
+    pub(super) fn best_for(&self, request: &Request) -> Option<ConnId> {
+        let mut closest = self.ready.closest(&request.address.0);
+        let found = closest.find(|(_, conn)| {
+            let peer = self.conns.get(conn).and_then(|c| c.peer.as_ref());
+            let can = peer.is_some_and(|peer| {
+                peer.class == Class::Normal
+                    && (peer.block == Block::Free
+                        || peer.block == Block::Window && peer.window.has_spare())
+            });
+            can && !request.has_tried(*conn) && self.is_worth(*conn, &request.address)
+        });
+        found.map(|(_, conn)| *conn)
     }
 
     /// Tells, once, that a chunk is hard to get.

@@ -158,6 +158,12 @@ impl ChunkConsumer for Release {
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), BootError> {
         self.boot.handle_unavailable(address)
     }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), BootError> {
+        self.boot.handle_delayed(address)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.boot.poll_obsolete()
+    }
     fn is_done(&self) -> bool {
         self.boot.is_done()
     }
@@ -215,6 +221,12 @@ impl ChunkConsumer for PlainFile {
     }
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), JoinError> {
         self.join.handle_unavailable(address)
+    }
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), JoinError> {
+        self.join.handle_delayed(address)
+    }
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        self.join.poll_obsolete()
     }
     fn is_done(&self) -> bool {
         self.join.is_done()

@@ -60,6 +60,9 @@ pub(crate) fn run<T: Task>(
     };
     loop {
         let now = machine.now();
+        while let Some(address) = task.poll_obsolete() {
+            node.cancel(address);
+        }
         while node.request_room() > 0 {
             let Some(address) = task.poll_want() else {
                 break;
@@ -165,6 +168,9 @@ impl Pump<'_> {
                             .map_err(|error| self.trouble.complete(task.explain(error)))?;
                     }
                 }
+                Event::ChunkDelayed { address, .. } => task
+                    .handle_delayed(address)
+                    .map_err(|error| task.explain(error))?,
                 other => self.note(machine, other),
             }
         }

@@ -21,6 +21,7 @@ mod shape;
 pub mod split;
 #[cfg(test)]
 mod testing;
+pub mod tree;
 
 pub use collect::Collect;
 pub use join::{Join, JoinConfig, JoinError, Piece, Strategy, TreeDefect};

@@ -1,4 +1,5 @@
 mod redundancy;
+mod vectors;
 
 use super::*;
 use crate::shape::FILE_BYTES_MAX;

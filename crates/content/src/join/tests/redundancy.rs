@@ -23,6 +23,10 @@ pub(super) struct Family {
 }
 
 impl Family {
+    pub(super) fn choose(&self, count: usize, seed: u64) -> Vec<ChunkAddress> {
+        choose(&self.shards(), count, seed)
+    }
+
     fn shards(&self) -> Vec<ChunkAddress> {
         [self.data.clone(), self.parities.clone()].concat()
     }
@@ -76,15 +80,15 @@ fn walk(
 
 /// How one read is done.
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    strategy: Strategy,
-    window: usize,
-    ordered: bool,
-    answers: Answers,
-    misses: Misses,
+pub(super) struct Way {
+    pub(super) strategy: Strategy,
+    pub(super) window: usize,
+    pub(super) ordered: bool,
+    pub(super) answers: Answers,
+    pub(super) misses: Misses,
 }
 
-fn ways(strategy: Strategy) -> Vec<Way> {
+pub(super) fn ways(strategy: Strategy) -> Vec<Way> {
     let mut all = Vec::new();
     let unavailable = Misses::Unavailable;
     let delayed = Misses::Delayed;
@@ -148,7 +152,7 @@ fn read_part(
     Ok((bytes, join, seen))
 }
 
-fn read_all(root: Reference, store: &Store, way: Way) -> Result<Vec<u8>, JoinError> {
+pub(super) fn read_all(root: Reference, store: &Store, way: Way) -> Result<Vec<u8>, JoinError> {
     read_part(root, store, 0..u64::MAX, way).map(|(bytes, ..)| bytes)
 }
 

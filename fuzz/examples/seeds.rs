@@ -334,7 +334,9 @@ fn messages() {
         };
         write("handshake", &format!("ack-{name}"), &ack.encode(version));
         let observed = encode_underlays(std::slice::from_ref(&underlay));
-        let syn = Syn { observed_underlay: observed };
+        let syn = Syn {
+            observed_underlay: observed,
+        };
         write("handshake", &format!("syn-{name}"), &syn.encode());
         write(
             "handshake",

@@ -8,12 +8,13 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Crates that must not need an operating system.
-pub(crate) const PROTOCOL_CRATES: [&str; 6] = [
+pub(crate) const PROTOCOL_CRATES: [&str; 7] = [
     "deboot-bmt",
     "deboot-content",
     "deboot-p2p",
     "deboot-swarm",
     "deboot-release",
+    "deboot-dns",
     "deboot-netstack",
 ];
 const BARE_METAL: &str = "x86_64-unknown-none";

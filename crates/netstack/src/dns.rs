@@ -4,22 +4,19 @@
 //! are found, so both kinds are asked for here. Each try has an id and a port of its own; only an answer from the server asked,
 //! with that id and the same question, counts.
 mod lookup;
-mod message;
-mod name;
 
 use crate::config::Config;
 use crate::event::Event;
 use crate::neighbours::Neighbours;
 use crate::random::Random;
 use crate::route::Route;
+use ::dns::{Kind, Name};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use lookup::{Lookup, Progress, Subject};
-use message::Kind;
-use name::Name;
 use p2p::Instant;
 use smoltcp::iface::{Interface, SocketSet};
 use swarm::{DnsAnswer, DnsQuery, DnsQueryId};

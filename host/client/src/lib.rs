@@ -10,7 +10,6 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod dns;
 mod observer;
 mod resolver;
 mod session;

@@ -1,6 +1,6 @@
 //! DNS without blocking the session: each question is answered on a short-lived thread, because the system resolver has no
 //! non-blocking form.
-use crate::dns::{TxtReply, decode_txt_reply, encode_txt_question};
+use dns::{Kind, Name, Reply};
 use mio::Waker;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -20,6 +20,10 @@ const ADDRESSES_MAX: usize = 32;
 /// Servers of `/etc/resolv.conf` that are asked (SPEC resolv.conf(5): MAXNS).
 const NAMESERVERS_MAX: usize = 3;
 const ROUNDS: u32 = 2;
+/// Names followed from one that is only another name.
+const ALIASES_MAX: usize = 4;
+/// TXT records taken from one answer; a bootnode list has a few dozen.
+const TXT_MAX: usize = 128;
 
 pub(crate) struct Answered {
     pub(crate) id: DnsQueryId,
@@ -138,39 +142,83 @@ fn look_up_addresses(name: &str) -> DnsAnswer {
     }
 }
 
+/// One question.
+struct Question {
+    id: u16,
+    name: Name,
+    bytes: Vec<u8>,
+}
+
+impl Question {
+    /// A question for TXT records; the id is unpredictable, which together with the random source port keeps strangers off the
+    /// path from answering.
+    fn txt(name: &Name, with_edns: bool) -> io::Result<Self> {
+        let mut id = [0; 2];
+        getrandom::fill(&mut id).map_err(io::Error::other)?;
+        let (id, name) = (u16::from_be_bytes(id), name.clone());
+        let mut bytes = Vec::new();
+        dns::encode(id, &name, Kind::Text, with_edns, &mut bytes);
+        Ok(Self { id, name, bytes })
+    }
+
+    /// Reads the answer; `None` for what is not one.
+    fn answer(&self, message: &[u8]) -> Option<Reply> {
+        dns::decode(message, self.id, &self.name, Kind::Text).ok()
+    }
+}
+
 fn look_up_txt(servers: &[SocketAddr], name: &str, timeout: Duration) -> DnsAnswer {
-    for _ in 0..ROUNDS {
-        for server in servers {
-            match ask_txt(*server, name, timeout) {
-                Ok(TxtReply::Strings(strings)) => return DnsAnswer::Txt(strings),
-                // Another server may know better; a timeout too.
-                Ok(TxtReply::Refused | TxtReply::Truncated) | Err(_) => {}
+    let Some(mut name) = Name::parse(name) else {
+        return DnsAnswer::Failed;
+    };
+    // One more than the aliases that are followed.
+    for _ in 0..=ALIASES_MAX {
+        match look_up_one(servers, &name, timeout) {
+            Some(Reply::Texts(texts)) => {
+                return DnsAnswer::Txt(texts.into_iter().take(TXT_MAX).collect());
             }
+            Some(Reply::Alias(other)) => name = other,
+            _ => return DnsAnswer::Failed,
         }
     }
     DnsAnswer::Failed
 }
 
-fn ask_txt(server: SocketAddr, name: &str, timeout: Duration) -> io::Result<TxtReply> {
-    // An unpredictable id, together with the random source port, keeps strangers off the path from answering.
-    let mut id = [0; 2];
-    getrandom::fill(&mut id).map_err(io::Error::other)?;
-    let question = encode_txt_question(u16::from_be_bytes(id), name)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    match ask_udp(server, &question, timeout)? {
-        TxtReply::Truncated => ask_tcp(server, &question, timeout),
-        reply => Ok(reply),
+/// Asks one server after the other.
+fn look_up_one(servers: &[SocketAddr], name: &Name, timeout: Duration) -> Option<Reply> {
+    for _ in 0..ROUNDS {
+        for server in servers {
+            match ask_txt(*server, name, timeout) {
+                // Another server may know better; after a timeout too.
+                Ok(Reply::Failed | Reply::NotUnderstood | Reply::Truncated) | Err(_) => {}
+                Ok(reply) => return Some(reply),
+            }
+        }
     }
+    None
 }
 
-fn ask_udp(server: SocketAddr, question: &[u8], timeout: Duration) -> io::Result<TxtReply> {
+fn ask_txt(server: SocketAddr, name: &Name, timeout: Duration) -> io::Result<Reply> {
+    // SPEC RFC 6891 6.2.2: a server that does not know EDNS is asked without.
+    for with_edns in [true, false] {
+        let question = Question::txt(name, with_edns)?;
+        match ask_udp(server, &question, timeout)? {
+            Reply::Truncated => return ask_tcp(server, &question, timeout),
+            Reply::NotUnderstood if with_edns => {}
+            reply => return Ok(reply),
+        }
+    }
+    Ok(Reply::NotUnderstood)
+}
+
+fn ask_udp(server: SocketAddr, question: &Question, timeout: Duration) -> io::Result<Reply> {
     let local: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((local, 0))?;
     socket.connect(server)?;
-    socket.send(question)?;
+    socket.send(&question.bytes)?;
     let deadline = Instant::now() + timeout;
     let mut buffer = [0; 4096];
     loop {
@@ -181,25 +229,25 @@ fn ask_udp(server: SocketAddr, question: &[u8], timeout: Duration) -> io::Result
         socket.set_read_timeout(Some(left))?;
         let received = socket.recv(&mut buffer)?;
         // What is not our answer is ignored: it may be forged, and the true one still on its way.
-        if let Ok(reply) = decode_txt_reply(question, &buffer[..received]) {
+        if let Some(reply) = question.answer(&buffer[..received]) {
             return Ok(reply);
         }
     }
 }
 
-fn ask_tcp(server: SocketAddr, question: &[u8], timeout: Duration) -> io::Result<TxtReply> {
+fn ask_tcp(server: SocketAddr, question: &Question, timeout: Duration) -> io::Result<Reply> {
     let mut stream = TcpStream::connect_timeout(&server, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     // SPEC RFC 1035 4.2.2: a two-byte length in front.
-    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    let length = u16::try_from(question.bytes.len()).map_err(io::Error::other)?;
     stream.write_all(&length.to_be_bytes())?;
-    stream.write_all(question)?;
+    stream.write_all(&question.bytes)?;
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
     stream.read_exact(&mut message)?;
-    decode_txt_reply(question, &message).map_err(io::Error::other)
+    (question.answer(&message)).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 #[cfg(test)]

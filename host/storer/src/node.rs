@@ -101,6 +101,10 @@ pub struct NodeConfig {
 }
 
 /// Books, blocklist and counters of a node; shared by its successive runs.
+///
+/// In memory only, even where chunks are on disk. bee writes the time of each peer's last settlement to its state store, so that a
+/// restart does not give a peer its first, unlimited settlement again. Here that would protect nothing: storers live as long as the
+/// process that holds their memory, and clients such as ours come with a new overlay at each start, which no record could match.
 #[derive(Debug, Default)]
 pub struct NodeMemory {
     accounts: Mutex<BTreeMap<Overlay, Arc<Mutex<Account>>>>,

@@ -1,8 +1,7 @@
 //! One name being looked up: servers in turn, over UDP and, after a truncated answer, over TCP.
-use super::message::{self, DecodeError, Kind, Reply};
-use super::name::Name;
 use super::{LookupError, Tools};
 use crate::time::duration_to_smoltcp;
+use ::dns::{DecodeError, Kind, Name, Reply};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -287,7 +286,7 @@ impl Lookup {
         self.transaction = tools.random.next_u16();
         let mut bytes = Vec::new();
         let (id, kind) = (self.transaction, self.subject.kind);
-        message::encode(id, &self.name, kind, self.with_edns, &mut bytes);
+        ::dns::encode(id, &self.name, kind, self.with_edns, &mut bytes);
         bytes
     }
 
@@ -305,7 +304,7 @@ fn decode(
     name: &Name,
     kind: Kind,
 ) -> Option<Result<Reply, LookupError>> {
-    match message::decode(bytes, transaction, name, kind) {
+    match ::dns::decode(bytes, transaction, name, kind) {
         Ok(reply) => Some(Ok(reply)),
         Err(DecodeError::NotOurs) => None,
         Err(DecodeError::Malformed) => Some(Err(LookupError::BadAnswer)),

@@ -1,7 +1,7 @@
 //! DNS messages: one question out, one answer in.
 //!
 //! Spec: RFC 1035 4, RFC 6891 (EDNS).
-use super::name::Name;
+use crate::name::Name;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -29,8 +29,10 @@ const RCODE: u16 = 0x000f;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// IPv4 addresses (A).
     Address,
+    /// Texts (TXT).
     Text,
 }
 
@@ -45,8 +47,10 @@ impl Kind {
 
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
+    /// A records.
     Addresses(Vec<Ipv4Addr>),
+    /// TXT records, the strings of each joined; those that are not sound UTF-8 are left out.
     Texts(Vec<String>),
     /// The name is another name for this one, whose records are not here.
     Alias(Name),
@@ -62,7 +66,7 @@ pub(crate) enum Reply {
 
 /// Why a message is no reply to the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DecodeError {
+pub enum DecodeError {
     /// It answers something else, or nothing: someone guesses, or it is late.
     NotOurs,
     /// It answers the question and is broken.
@@ -70,7 +74,7 @@ pub(crate) enum DecodeError {
 }
 
 /// Appends a question to `out`.
-pub(crate) fn encode(id: u16, name: &Name, kind: Kind, with_edns: bool, out: &mut Vec<u8>) {
+pub fn encode(id: u16, name: &Name, kind: Kind, with_edns: bool, out: &mut Vec<u8>) {
     let extra = u16::from(with_edns);
     for field in [id, FLAG_RECURSION_DESIRED, 1, 0, 0, extra] {
         out.extend(field.to_be_bytes());
@@ -91,12 +95,7 @@ pub(crate) fn encode(id: u16, name: &Name, kind: Kind, with_edns: bool, out: &mu
 ///
 /// # Errors
 /// [`DecodeError::NotOurs`] unless id and question match; [`DecodeError::Malformed`] if what follows cannot be read.
-pub(crate) fn decode(
-    message: &[u8],
-    id: u16,
-    name: &Name,
-    kind: Kind,
-) -> Result<Reply, DecodeError> {
+pub fn decode(message: &[u8], id: u16, name: &Name, kind: Kind) -> Result<Reply, DecodeError> {
     let mut reader = Reader { message, at: 0 };
     let is_question_ours = |reader: &mut Reader<'_>| -> Option<(u16, u16)> {
         let (got, flags) = (reader.u16()?, reader.u16()?);

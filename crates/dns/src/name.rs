@@ -12,11 +12,11 @@ const JUMPS_MAX: usize = 32;
 
 /// A domain name: labels in lower case, each after its length, then a zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name(Vec<u8>);
+pub struct Name(Vec<u8>);
 
 impl Name {
     /// Parses `storage.example.org`, with or without a dot at the end; `None` if that cannot be a name.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let mut wire = Vec::new();
         for label in text.split('.') {
@@ -26,7 +26,7 @@ impl Name {
     }
 
     /// Reads the name at `at`; returns it and where what follows it begins.
-    pub(crate) fn decode(message: &[u8], at: usize) -> Option<(Self, usize)> {
+    pub fn decode(message: &[u8], at: usize) -> Option<(Self, usize)> {
         let mut wire = Vec::new();
         let (mut at, mut floor, mut next) = (at, at, None);
         for _ in 0..BYTES_MAX.saturating_add(JUMPS_MAX) {
@@ -56,7 +56,7 @@ impl Name {
     }
 
     /// The bytes to send.
-    pub(crate) fn as_wire(&self) -> &[u8] {
+    pub fn as_wire(&self) -> &[u8] {
         &self.0
     }
 }

@@ -2,8 +2,6 @@
 use crate::cpio::{Archive, CpioError};
 use crate::kernel::{KernelError, check_module};
 use debootd::release_file::{RELEASE_FILE_PATH, RELEASE_FILE_SCHEMA, ReleaseFile};
-use flate2::{Compression, GzBuilder};
-use std::io::Write;
 
 const INIT: &[u8] = include_bytes!("../root/init");
 /// What init and a person on its console use.
@@ -61,7 +59,7 @@ pub enum InitramfsError {
 }
 
 impl Initramfs {
-    /// Returns the gzip-compressed archive; the same inputs give the same bytes.
+    /// Returns the archive, not compressed (see [`crate::cpio`]); the same inputs give the same bytes.
     ///
     /// # Errors
     /// [`InitramfsError`]
@@ -94,19 +92,8 @@ impl Initramfs {
         };
         let json = serde_json::to_vec(&release_file).expect("strings and a number are JSON");
         archive.file(RELEASE_FILE_PATH, 0o644, json)?;
-        Ok(gzip(&archive.to_bytes()))
+        Ok(archive.to_bytes())
     }
-}
-
-/// Compresses without time or file name. Every kernel of the supported distributions unpacks gzip.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::best());
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .expect("writing to memory cannot fail")
 }
 
 /// Whether this is an x86_64 ELF executable without an interpreter.
@@ -140,8 +127,6 @@ fn is_static(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::read::GzDecoder;
-    use std::io::Read;
 
     /// A static executable of nothing but headers.
     fn executable(kinds: &[u32]) -> Vec<u8> {
@@ -185,12 +170,7 @@ mod tests {
 
     #[test]
     fn the_archive_has_init_the_programs_and_the_release_file() {
-        let bytes = sample().build().unwrap();
-        assert_eq!(bytes[4..8], [0; 4], "no time in the gzip header");
-        let mut archive = Vec::new();
-        GzDecoder::new(&bytes[..])
-            .read_to_end(&mut archive)
-            .unwrap();
+        let archive = sample().build().unwrap();
         for path in [
             "init\0",
             "bin/busybox\0",

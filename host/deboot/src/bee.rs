@@ -8,6 +8,7 @@ mod journal;
 mod queue;
 mod upload;
 
+pub(crate) use api::parse_hex;
 pub(crate) use batch::days;
 
 pub use api::{ApiError, BatchId, Bee, BeeUrl, SyncStatus, UrlError};

@@ -2,6 +2,7 @@
 mod args;
 mod devnet_verb;
 mod failure;
+mod feed_verb;
 mod fetch_verb;
 mod files_verb;
 mod progress;
@@ -54,6 +55,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.verb {
         Verb::Publish(args) => publish_verb::publish(&args, &out),
         Verb::Hash(args) => publish_verb::hash(&args, &out),
+        Verb::Feed(args) => feed_verb::feed(&args, &out),
         Verb::Disk(args) => files_verb::disk(&args, &out),
         Verb::Check(args) => files_verb::check(&args, &out),
         Verb::Fetch(args) => fetch_verb::fetch(&args, &out),

@@ -11,8 +11,10 @@
 pub mod bee;
 pub mod check;
 pub mod cli;
+pub mod describe;
 pub mod devnet;
 pub mod disk;
+pub mod feed;
 pub mod fetch;
 pub mod list;
 pub mod measure;
@@ -20,6 +22,7 @@ pub mod mime;
 pub mod output;
 pub mod pe;
 pub mod publish;
+pub mod secret;
 pub mod source;
 pub mod target;
 pub mod tree;

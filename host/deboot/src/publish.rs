@@ -3,20 +3,23 @@
 //! Publishing reads its input twice. A chunk set names the root in front of every chunk, an upload wants to know what
 //! it has room for, and the root is known only at the end; a second reading keeps memory small, and proves that nothing changed in
 //! between.
+mod keys;
 mod plan;
 mod release_check;
 mod sink;
 mod to_bee;
 
+use crate::feed::{Announce, FeedUpdateError};
 use crate::output::{OutputError, OutputFile};
 use crate::pe::PeError;
-use crate::tree::TreeError;
+use crate::secret::Secret;
+use crate::tree::{TreeError, TreeFile};
 use chunkset::{TarError, TarWriter};
-use content::Reference;
 use content::mantaray::MantarayError;
+use content::{RedundancyLevel, Reference};
 use plan::{Meter, Plan};
 use release::manifest::{
-    HostConfiguration, MANIFEST_BYTES_MAX, MANIFEST_PATH, ManifestError, Update,
+    Architecture, HostConfiguration, MANIFEST_BYTES_MAX, MANIFEST_PATH, ManifestError, Update,
 };
 use sink::Sink;
 use std::io::{BufWriter, Write};
@@ -28,7 +31,7 @@ pub use to_bee::{BeeOptions, BeePublished, BeeStep, ToBeeError, publish_to_bee};
 /// Buffer in front of an archive.
 const WRITE_BYTES: usize = 128 * 1024;
 
-/// What a directory is published as.
+/// What is published, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// File served for the directory itself.
@@ -37,6 +40,12 @@ pub struct Options {
     pub error_document: Option<String>,
     /// Writes the host configuration manifest into the directory.
     pub release: Option<ReleaseOptions>,
+    /// The files of a directory that is put together by a description (which is then the input).
+    pub files: Option<Vec<TreeFile>>,
+    /// Parity chunks and replicas of the root, for every file and for the directory.
+    pub level: RedundancyLevel,
+    /// Encrypts everything with keys made from this secret. Input is then read once more.
+    pub encrypt: Option<Secret>,
 }
 
 /// What goes into a generated host configuration manifest; the architecture comes from the kernel.
@@ -56,6 +65,8 @@ pub struct ReleaseOptions {
     pub sequence: u64,
     /// Where newer releases are announced.
     pub update: Option<Update>,
+    /// What the kernel must be for, if that is to be checked.
+    pub architecture: Option<Architecture>,
 }
 
 /// One file of what was published.
@@ -146,12 +157,25 @@ pub enum PublishError {
         /// What it is.
         source: PeError,
     },
+    /// A kernel for other machines than the release.
+    #[error("kernel {path:?} is for {found}, the release for {expected}")]
+    Architecture {
+        /// Path inside the directory.
+        path: String,
+        /// What the kernel is for.
+        found: Architecture,
+        /// What was asked for.
+        expected: Architecture,
+    },
     /// A manifest that no loader would accept.
     #[error("{MANIFEST_PATH}: {0}")]
     Manifest(ManifestError),
     /// A manifest over the limit.
     #[error("{MANIFEST_PATH}: {0} bytes; at most {MANIFEST_BYTES_MAX} are allowed")]
     ManifestSize(u64),
+    /// The reference cannot be announced.
+    #[error(transparent)]
+    Announce(#[from] Box<FeedUpdateError>),
     /// A manifest that does not fit the files beside it.
     #[error("{MANIFEST_PATH}: {0}")]
     ReleaseCheck(#[from] ReleaseCheckError),
@@ -174,16 +198,26 @@ pub fn hash(
     plan.run(&mut Sink::recent(None), &mut meter)
 }
 
-/// Cuts `input` into chunks and writes them to `output` in bee's pinning export form.
+/// A chunk set to be written, in bee's pinning export form.
+#[derive(Clone, Copy, Debug)]
+pub struct Archive<'a> {
+    /// The file.
+    pub output: &'a Path,
+    /// An update that announces the reference; its chunks go into the set, too.
+    pub announce: Option<&'a Announce>,
+}
+
+/// Cuts `input` into chunks and writes them to a chunk set.
 ///
 /// # Errors
-/// See [`PublishError`]; `output` is then untouched.
+/// See [`PublishError`]; the output is then untouched.
 pub fn publish(
     input: &Path,
     options: &Options,
-    output: &Path,
+    to: &Archive<'_>,
     progress: Progress<'_>,
 ) -> Result<Published, PublishError> {
+    let output = to.output;
     let plan = Plan::new(input, options)?;
     let mut meter = Meter::new(plan.bytes * 2, progress);
     let expected = plan.run(&mut Sink::recent(None), &mut meter)?;
@@ -201,6 +235,14 @@ pub fn publish(
     let written = plan.run(&mut Sink::recent(Some(&mut append)), &mut meter);
     if let Some(error) = failure {
         return Err(archive(error));
+    }
+    if let Some(announce) = to.announce {
+        let (chunks, _) = announce.chunks(&expected.reference).map_err(Box::new)?;
+        for chunk in &chunks {
+            writer
+                .append(expected.reference.address, chunk)
+                .map_err(archive)?;
+        }
     }
     let mut writer = writer.finish().map_err(archive)?;
     writer.flush().map_err(|e| archive(TarError::Io(e)))?;

@@ -160,7 +160,7 @@ pub enum SourceError<E> {
     Consumer(E),
     /// The set does not hold a chunk that is needed.
     #[error("chunk {} is not in the chunk set", hex(&.0.0))]
-    Missing(ChunkAddress),
+    Missing(ChunkAddress, E),
     /// The set cannot be read.
     #[error(transparent)]
     Local(LocalError),
@@ -237,9 +237,8 @@ fn run_local<C: ChunkConsumer>(
                 .handle_chunk(chunk)
                 .map_err(SourceError::Consumer)?,
             None => {
-                if consumer.handle_unavailable(address).is_err() {
-                    return Err(SourceError::Missing(address));
-                }
+                let taken = consumer.handle_unavailable(address);
+                taken.map_err(|error| SourceError::Missing(address, error))?;
             }
         }
     }

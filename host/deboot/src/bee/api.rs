@@ -2,6 +2,7 @@
 use super::batch::Batch;
 use crate::source::hex;
 use bmt::{ChunkAddress, ChunkKind, SPAN_BYTES, VerifiedChunk};
+use content::feed::Feed;
 use serde_json::Value;
 use std::fmt;
 use std::io;
@@ -21,6 +22,11 @@ const DEFERRED_HEADER: &str = "swarm-deferred-upload";
 /// Identifier and signature in front of a single-owner chunk's span.
 const SOC_ID_BYTES: usize = 32;
 const SOC_SIGNATURE_BYTES: usize = 65;
+
+/// What bee says of a feed that was never updated.
+const NO_UPDATE: &str = "no update found";
+
+type Sent = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 /// Where a node's HTTP API is: `http://host:port`, without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +102,8 @@ impl fmt::Display for BatchId {
     }
 }
 
-fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+/// Reads exactly `2 * N` hexadecimal digits.
+pub(crate) fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     if digits.len() != 2 * N || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -388,16 +395,48 @@ impl Bee {
         })
     }
 
+    /// Asks for the index behind the newest update of a sequence feed; `None` when the node finds no update.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub fn next_feed_index(&self, feed: Feed) -> Result<Option<u64>, ApiError> {
+        const REQUEST: &str = "GET /feeds/OWNER/TOPIC";
+        let sent = self
+            .agent
+            .get(format!("{}/feeds/{}/{}", self.url, feed.owner, feed.topic))
+            .header("swarm-only-root-chunk", "true")
+            .call();
+        let answer = match self.exchange(REQUEST, sent) {
+            Ok(answer) => answer,
+            Err(ApiError::Status {
+                status: 404,
+                message,
+                ..
+            }) if message.contains(NO_UPDATE) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let index = answer.0.get("swarm-feed-index-next");
+        let index = index.and_then(|value| parse_hex(value.to_str().ok()?));
+        let index = index.ok_or_else(|| self.answer(REQUEST, "no swarm-feed-index-next"))?;
+        Ok(Some(u64::from_be_bytes(index)))
+    }
+
     fn get(&self, request: &'static str, path: &str) -> Result<Value, ApiError> {
         let sent = self.agent.get(format!("{}{path}", self.url)).call();
         self.json(request, sent)
     }
 
-    fn json(
+    fn json(&self, request: &'static str, sent: Sent) -> Result<Value, ApiError> {
+        let (_, body) = self.exchange(request, sent)?;
+        serde_json::from_slice(&body).map_err(|_| self.answer(request, "no JSON"))
+    }
+
+    /// Reads headers and body of a success.
+    fn exchange(
         &self,
         request: &'static str,
-        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Value, ApiError> {
+        sent: Sent,
+    ) -> Result<(ureq::http::HeaderMap, Vec<u8>), ApiError> {
         let mut response = sent.map_err(|error| self.transport(request, &error))?;
         let status = response.status().as_u16();
         let retry_after = response
@@ -417,7 +456,7 @@ impl Bee {
             });
         }
         let body = body.map_err(|error| self.transport(request, &error))?;
-        serde_json::from_slice(&body).map_err(|_| self.answer(request, "no JSON"))
+        Ok((std::mem::take(response.headers_mut()), body))
     }
 
     fn answer(&self, request: &'static str, what: &'static str) -> ApiError {

@@ -214,41 +214,75 @@ impl Shared<'_> {
     }
 
     fn deliver(&self, chunk: &VerifiedChunk) -> Result<(), UploadError> {
-        let deadline = Instant::now() + self.options.retry_for;
-        let mut pause = BACKOFF_FIRST;
-        loop {
-            let error = match self.bee.upload(self.tag, chunk) {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            let wait = error
-                .retry_after()
-                .map_or(pause, |asked| asked.min(BACKOFF_MAX));
-            if !error.is_transient() || Instant::now() + wait > deadline {
-                return Err(error.into());
-            }
+        let count = || {
             self.meter.retries.fetch_add(1, Ordering::Relaxed);
-            if !self.sleep(wait) {
-                return Err(error.into());
-            }
-            pause = (pause * 2).min(BACKOFF_MAX);
-        }
+        };
+        let patience = self.options.retry_for;
+        patiently(self.bee, self.tag, chunk, patience, &count, &|| {
+            self.is_over()
+        })?;
         lock(&self.journal).append(chunk.address())?;
         self.meter.done.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    /// Waits; returns whether to go on.
-    fn sleep(&self, time: Duration) -> bool {
-        let end = Instant::now() + time;
-        loop {
-            if self.is_over() {
-                return false;
-            }
-            match end.checked_duration_since(Instant::now()) {
-                Some(left) if !left.is_zero() => std::thread::sleep(left.min(TICK)),
-                _ => return true,
-            }
+impl Bee {
+    /// Uploads one chunk, again and again for a while after errors that may pass.
+    ///
+    /// # Errors
+    /// The last [`ApiError`].
+    pub fn upload_patiently(
+        &self,
+        tag: u64,
+        chunk: &VerifiedChunk,
+        retry_for: Duration,
+        stop: &AtomicBool,
+    ) -> Result<(), ApiError> {
+        let is_over = || stop.load(Ordering::Relaxed);
+        patiently(self, tag, chunk, retry_for, &|| (), &is_over)
+    }
+}
+
+fn patiently(
+    bee: &Bee,
+    tag: u64,
+    chunk: &VerifiedChunk,
+    retry_for: Duration,
+    count: &dyn Fn(),
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), ApiError> {
+    let deadline = Instant::now() + retry_for;
+    let mut pause = BACKOFF_FIRST;
+    loop {
+        let error = match bee.upload(tag, chunk) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let wait = error
+            .retry_after()
+            .map_or(pause, |asked| asked.min(BACKOFF_MAX));
+        if !error.is_transient() || Instant::now() + wait > deadline {
+            return Err(error);
+        }
+        count();
+        if !sleep(wait, is_over) {
+            return Err(error);
+        }
+        pause = (pause * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// Waits; returns whether to go on.
+fn sleep(time: Duration, is_over: &dyn Fn() -> bool) -> bool {
+    let end = Instant::now() + time;
+    loop {
+        if is_over() {
+            return false;
+        }
+        match end.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => std::thread::sleep(left.min(TICK)),
+            _ => return true,
         }
     }
 }

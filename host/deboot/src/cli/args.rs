@@ -1,13 +1,17 @@
 //! The command line. Its words are part of the interface: scripts depend on them.
 mod publish;
 
-pub(super) use publish::{BeeArgs, DirectoryArgs, HashArgs, PublishArgs};
+pub(super) use publish::{
+    BeeArgs, DirectoryArgs, FeedArgs, FeedKeyArgs, FeedShowArgs, FeedUpdateArgs, FeedVerb,
+    HashArgs, PublishArgs,
+};
 
 use crate::devnet::parse_fault;
 use crate::disk::parse_static_address;
 use crate::target::Target;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use content::Reference;
+use content::feed::Topic;
+use content::{RedundancyLevel, Reference};
 use p2p::Multiaddr;
 use release::config::StaticAddress;
 use std::net::IpAddr;
@@ -50,6 +54,8 @@ pub(super) enum Verb {
     Hash(HashArgs),
     /// List paths, sizes and references of a directory.
     Ls(LsArgs),
+    /// Look up, sign and publish feed updates.
+    Feed(FeedArgs),
     /// Make a bootable disk image; no root needed.
     Disk(DiskArgs),
     /// Validate a boot configuration (deboot.toml) or a host configuration manifest.
@@ -259,6 +265,20 @@ fn parse_time(text: &str) -> Result<Duration, &'static str> {
     };
     let number: u64 = digits.parse().map_err(|_| FORM)?;
     Ok(Duration::from_secs(number.saturating_mul(factor)))
+}
+
+fn parse_level(text: &str) -> Result<RedundancyLevel, &'static str> {
+    let number = text.parse().ok();
+    number
+        .and_then(RedundancyLevel::from_number)
+        .ok_or("write a level from 0 to 4")
+}
+
+fn parse_topic(text: &str) -> Result<Topic, &'static str> {
+    if text.is_empty() {
+        return Err("write 64 hexadecimal digits or any text");
+    }
+    Ok(Topic::from_hex(text).unwrap_or_else(|| Topic::of_text(text)))
 }
 
 /// As [`parse_time`], but days may be given and a number alone is refused: seconds would be a mistake.

@@ -1,13 +1,17 @@
 //! Exit status and the words that go with it.
 use crate::bee::{ApiError, BatchError, JournalError, UploadError};
 use crate::check::CheckError;
+use crate::describe::DescribeError;
 use crate::disk::DiskError;
+use crate::feed::FeedUpdateError;
 use crate::fetch::{DownloadError, FetchError};
 use crate::list::ListError;
 use crate::output::OutputError;
 use crate::publish::{PublishError, ToBeeError};
+use crate::secret::SecretError;
 use crate::source::{ChunkSetError, SourceError};
 use client::RunError;
+use content::feed::FeedError;
 use content::mantaray::MantarayError;
 use std::process::ExitCode;
 use storer::devnet::DevnetError;
@@ -124,6 +128,57 @@ impl From<PublishError> for Failure {
                 failure.with_hint("correct the field and check the file with `deboot check`")
             }
             _ => failure,
+        }
+    }
+}
+
+impl From<DescribeError> for Failure {
+    fn from(error: DescribeError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string()).with_hint(
+            "docs/publish.md is the reference; a file that only looks like a description is published with --plain",
+        )
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        Self::new(ExitStatus::Failed, error.to_string())
+    }
+}
+
+impl From<SourceError<FeedError>> for Failure {
+    fn from(error: SourceError<FeedError>) -> Self {
+        match error {
+            // That an update is missing is the answer, and says more than which chunk it was.
+            SourceError::Missing(_, error)
+            | SourceError::Consumer(error)
+            | SourceError::Network(RunError::Consumer(error)) => from_feed(&error),
+            error => from_source(&error, error.to_string(), |_| ExitStatus::NotFound),
+        }
+    }
+}
+
+fn from_feed(error: &FeedError) -> Failure {
+    let (status, hint) = match error {
+        FeedError::NoUpdate { .. } => (
+            ExitStatus::NotFound,
+            "check owner and topic; the update may not be spread yet, or its postage may have run out",
+        ),
+        FeedError::Older { .. } | FeedError::Gone { .. } => (
+            ExitStatus::BadContent,
+            "try again with other peers; without --at-least the older update is shown",
+        ),
+        _ => (ExitStatus::BadContent, "try other peers"),
+    };
+    Failure::new(status, error.to_string()).with_hint(hint)
+}
+
+impl From<FeedUpdateError> for Failure {
+    fn from(error: FeedUpdateError) -> Self {
+        let message = error.to_string();
+        match error {
+            FeedUpdateError::Api(error) => from_api(&error, message),
+            _ => Self::new(ExitStatus::Failed, message),
         }
     }
 }
@@ -253,7 +308,7 @@ fn from_source<E>(
     let (status, hint) = match error {
         SourceError::Network(error) => return from_run(error, message, consumer),
         SourceError::Consumer(error) => return from_consumer(consumer(error), message),
-        SourceError::Missing(_) => (
+        SourceError::Missing(..) => (
             ExitStatus::NotFound,
             "the set is incomplete or belongs to another reference; fetch from peers, or give all sets with --chunks",
         ),

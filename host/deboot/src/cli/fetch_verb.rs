@@ -88,11 +88,11 @@ fn destination(args: &FetchArgs) -> Result<Destination, Failure> {
     Ok(Destination::File(PathBuf::from(name)))
 }
 
-fn timeout(args: &SourceArgs) -> Option<Duration> {
+pub(super) fn timeout(args: &SourceArgs) -> Option<Duration> {
     (!args.timeout.is_zero()).then_some(args.timeout)
 }
 
-fn source(args: &SourceArgs) -> Result<Source, Failure> {
+pub(super) fn source(args: &SourceArgs) -> Result<Source, Failure> {
     if !args.chunks.is_empty() {
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_signals(&stop)?;

@@ -2,52 +2,164 @@
 use super::args::{BeeArgs, DirectoryArgs, HashArgs, PublishArgs};
 use super::fetch_verb::stop_on_signals;
 use super::progress::{Line, Pace, bytes, note};
-use super::{Failure, Output};
-use crate::bee::{Batch, BatchId, BeeUrl, Room, UploadOptions, default_state_directory};
-use crate::publish::{self, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions};
+use super::{ExitStatus, Failure, Output, feed_verb};
+use crate::bee::{Batch, BatchId, Room, UploadOptions, default_state_directory};
+use crate::describe;
+use crate::feed::{Announce, open_key};
+use crate::publish::{
+    self, Archive, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions,
+};
+use crate::secret::machine_secret;
+use content::RedundancyLevel;
+use content::feed::{Feed, FeedNameError};
 use release::manifest::Update;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Publishes to a chunk set, a node, or both.
+/// Publishes to a chunk set, a node, or both; then announces it.
 pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
-    let options = directory_options(&args.directory);
+    let options = options(args)?;
+    let bee = bee_options(&args.bee, args.state.as_deref())?;
+    let announce = announcement(args, &options, bee.as_ref())?;
     let mut value = Value::Null;
-    let mut text = String::new();
+    let mut reference = None;
     if let Some(output) = &args.output {
         let mut line = Line::new(out.progress);
         let mut progress = |done, total| show(&mut line, done, total);
-        let published = publish::publish(&args.input, &options, output, &mut progress)?;
+        let to = Archive {
+            output,
+            announce: announce.as_ref(),
+        };
+        let published = publish::publish(&args.input, &options, &to, &mut progress)?;
         line.clear();
         summary(&published);
         value = published_json(&published);
         value["output"] = json!(output);
-        text = published.reference.to_hex();
+        reference = Some(published.reference);
     }
-    // clap demands both or none.
-    if let (Some(url), Some(batch)) = (&args.bee.bee_url, args.bee.batch) {
-        let to = bee_options(&args.bee, url, batch)?;
-        let done = to_bee(args, &options, &to, out)?;
+    if let Some(to) = &bee {
+        let stop = stop_flag()?;
+        let done = to_bee(args, &options, to, &stop, out)?;
         if value.is_null() {
             summary(&done.published);
             value = published_json(&done.published);
         }
         bee_summary(&done);
-        value["bee"] = bee_json(&to, &done);
-        text = done.published.reference.to_hex();
+        value["bee"] = bee_json(to, &done);
+        reference = Some(done.published.reference);
     }
-    out.result(&value, &text)
+    // clap demands a place to publish to.
+    let Some(reference) = reference else {
+        return Ok(());
+    };
+    if let Some(announce) = &announce {
+        let state = state_directory(args.state.as_deref())?;
+        let announced = feed_verb::send(announce, &reference, &state, bee.as_ref())?;
+        value["feed"] = feed_verb::announced_json(&announced);
+    }
+    out.result(&value, &reference.to_hex())
 }
 
-fn bee_options(args: &BeeArgs, url: &BeeUrl, batch: BatchId) -> Result<BeeOptions, Failure> {
-    Ok(BeeOptions {
+fn options(args: &PublishArgs) -> Result<Options, Failure> {
+    let mut options = directory_options(&args.directory);
+    let mut encrypt = args.encrypt;
+    let is_description = args.input.extension().is_some_and(|e| e == "toml");
+    if is_description && !args.plain && !args.input.is_dir() {
+        let nothing_else = Options {
+            level: options.level,
+            ..Options::default()
+        };
+        if options != nothing_else {
+            let message = "a release description says everything about the release itself";
+            let failure = Failure::new(ExitStatus::Usage, message);
+            return Err(failure.with_hint(
+                "leave --kernel, --index-document and the like out, or publish the file as it is with --plain",
+            ));
+        }
+        let described = describe::read(&args.input)?;
+        let level = described
+            .redundancy_level
+            .and_then(RedundancyLevel::from_number);
+        let level = args
+            .directory
+            .redundancy_level
+            .or(level)
+            .unwrap_or_default();
+        encrypt |= described.encrypt;
+        options = Options {
+            level,
+            ..described.options
+        };
+    }
+    if encrypt {
+        options.encrypt = Some(machine_secret(&state_directory(args.state.as_deref())?)?);
+    }
+    Ok(options)
+}
+
+/// Decides which update will be made, before anything is published.
+fn announcement(
+    args: &PublishArgs,
+    options: &Options,
+    bee: Option<&BeeOptions>,
+) -> Result<Option<Announce>, Failure> {
+    let Some(key) = &args.feed.key else {
+        return Ok(None);
+    };
+    let named = options
+        .release
+        .as_ref()
+        .and_then(|release| release.update.as_ref()?.feed.as_deref());
+    let named: Option<Feed> = match (args.feed.feed_topic, named) {
+        (None, Some(text)) => {
+            let failed =
+                |e: FeedNameError| Failure::new(ExitStatus::Failed, format!("update feed: {e}"));
+            Some(text.parse().map_err(failed)?)
+        }
+        _ => None,
+    };
+    let topic = match (args.feed.feed_topic, named) {
+        (Some(topic), _) => topic,
+        (None, Some(feed)) => feed.topic,
+        (None, None) => {
+            let failure = Failure::new(ExitStatus::Usage, "--key needs a feed to announce in");
+            return Err(
+                failure.with_hint("give --feed-topic TOPIC, or name an update feed in the release")
+            );
+        }
+    };
+    let state = state_directory(args.state.as_deref())?;
+    let key = open_key(key, named)?;
+    feed_verb::prepare(key, topic, args.feed.feed_index, &state, bee).map(Some)
+}
+
+pub(super) fn state_directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(state) => Ok(state.to_owned()),
+        None => Ok(default_state_directory()?),
+    }
+}
+
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(&stop)?;
+    Ok(stop)
+}
+
+pub(super) fn bee_options(
+    args: &BeeArgs,
+    state: Option<&Path>,
+) -> Result<Option<BeeOptions>, Failure> {
+    // clap demands both or none.
+    let (Some(url), Some(batch)) = (&args.bee_url, args.batch) else {
+        return Ok(None);
+    };
+    Ok(Some(BeeOptions {
         url: url.clone(),
         batch,
-        state: match &args.state {
-            Some(state) => state.clone(),
-            None => default_state_directory()?,
-        },
+        state: state_directory(state)?,
         fresh: args.fresh,
         upload: UploadOptions {
             parallel: args.parallel.into(),
@@ -56,17 +168,16 @@ fn bee_options(args: &BeeArgs, url: &BeeUrl, batch: BatchId) -> Result<BeeOption
         ttl_seconds_min: args.min_ttl.as_secs(),
         overwrite: args.overwrite,
         wait: args.wait,
-    })
+    }))
 }
 
 fn to_bee(
     args: &PublishArgs,
     options: &Options,
     to: &BeeOptions,
+    stop: &AtomicBool,
     out: &Output,
 ) -> Result<BeePublished, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop)?;
     let mut line = Line::new(out.progress);
     let mut pace = Pace::default();
     let mut progress = |step: BeeStep<'_>| match step {
@@ -244,10 +355,13 @@ fn directory_options(args: &DirectoryArgs) -> Options {
         version: release.version.clone().unwrap_or_default(),
         sequence: release.sequence.unwrap_or_default(),
         update: (update != Update::default()).then_some(update),
+        architecture: None,
     });
     Options {
         index_document: args.index_document.clone(),
         error_document: args.error_document.clone(),
         release,
+        level: args.redundancy_level.unwrap_or_default(),
+        ..Options::default()
     }
 }

@@ -1,9 +1,10 @@
 //! Reads files in order, cuts them, makes manifest and directory.
-use super::release_check;
 use super::sink::Sink;
 use super::{Options, Progress, PublishError, Published, PublishedFile, ReleaseOptions};
+use super::{keys, release_check};
 use crate::mime::content_type;
 use crate::pe;
+use crate::secret::Secret;
 use crate::tree::{self, TreeError, TreeFile};
 use content::mantaray::Builder;
 use content::{Reference, Splitter};
@@ -27,6 +28,8 @@ pub(super) struct Plan<'a> {
     files: Vec<TreeFile>,
     pub(super) bytes: u64,
     options: &'a Options,
+    /// With encryption, the reference each file would have without, which its keys are made from.
+    plain: Vec<Reference>,
 }
 
 impl<'a> Plan<'a> {
@@ -35,8 +38,10 @@ impl<'a> Plan<'a> {
             path: input.to_owned(),
             source,
         })?;
-        let directory = metadata.is_dir();
-        let files = if directory {
+        let directory = metadata.is_dir() || options.files.is_some();
+        let files = if let Some(files) = &options.files {
+            files.clone()
+        } else if directory {
             tree::list(input)?
         } else {
             refuse_directory_options(input, options)?;
@@ -48,14 +53,24 @@ impl<'a> Plan<'a> {
             }]
         };
         let bytes = files.iter().map(|f| f.size).sum();
-        let plan = Self {
+        let mut plan = Self {
             input,
             directory,
             files,
             bytes,
             options,
+            plain: Vec::new(),
         };
         plan.check_options()?;
+        if options.encrypt.is_some() {
+            let mut nowhere = Sink::recent(None);
+            let mut silent = |_, _| {};
+            let mut meter = Meter::new(bytes, &mut silent);
+            for file in &plan.files {
+                let plain = split_file(&file.source, Splitter::new(), &mut nowhere, &mut meter)?;
+                plan.plain.push(plain.0);
+            }
+        }
         Ok(plan)
     }
 
@@ -95,8 +110,9 @@ impl<'a> Plan<'a> {
         meter: &mut Meter<'_>,
     ) -> Result<Published, PublishError> {
         let mut files = Vec::with_capacity(self.files.len() + 1);
-        for file in &self.files {
-            let (reference, size) = split_file(&file.source, sink, meter)?;
+        for (i, file) in self.files.iter().enumerate() {
+            let splitter = self.splitter(self.plain.get(i));
+            let (reference, size) = split_file(&file.source, splitter, sink, meter)?;
             let path = file.path.clone();
             files.push(PublishedFile {
                 path,
@@ -126,6 +142,16 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Prepares to cut a file that would have the reference `plain` without encryption.
+    fn splitter(&self, plain: Option<&Reference>) -> Splitter {
+        let level = self.options.level;
+        let splitter = Splitter::new().with_level(level);
+        match (&self.options.encrypt, plain) {
+            (Some(secret), Some(plain)) => splitter.with_keys(keys::of_file(secret, level, plain)),
+            _ => splitter,
+        }
+    }
+
     /// Makes the manifest of a release and adds it to the files.
     fn write_manifest(
         &self,
@@ -139,6 +165,15 @@ impl<'a> Plan<'a> {
             path: release.kernel.clone(),
             source,
         })?;
+        if let Some(expected) = release.architecture
+            && expected != architecture
+        {
+            return Err(PublishError::Architecture {
+                path: release.kernel.clone(),
+                found: architecture,
+                expected,
+            });
+        }
         let artifact = |path: &str| {
             files
                 .iter()
@@ -166,7 +201,8 @@ impl<'a> Plan<'a> {
         let json = manifest.to_json();
         // What the loader would refuse must not be published.
         HostConfiguration::parse(json.as_bytes()).map_err(PublishError::Manifest)?;
-        let mut splitter = Splitter::new();
+        let plain = content::split(json.as_bytes(), &mut |_| {});
+        let mut splitter = self.splitter(Some(&plain));
         splitter.update(json.as_bytes(), &mut |chunk| sink.put(&chunk));
         let reference = splitter.finish(&mut |chunk| sink.put(&chunk));
         files.push(PublishedFile {
@@ -203,7 +239,8 @@ impl<'a> Plan<'a> {
         files: &[PublishedFile],
         sink: &mut Sink<'_>,
     ) -> Result<Reference, PublishError> {
-        let mut builder = Builder::new();
+        let metadata = self.directory_metadata();
+        let mut builder = self.builder(files, &metadata);
         for file in files {
             let name = file.path.rsplit('/').next().unwrap_or(&file.path);
             let metadata = BTreeMap::from([
@@ -212,19 +249,32 @@ impl<'a> Plan<'a> {
             ]);
             builder.add(&file.path, file.reference, metadata);
         }
-        let documents = [
-            (KEY_INDEX_DOCUMENT, &self.options.index_document),
-            (KEY_ERROR_DOCUMENT, &self.options.error_document),
-        ];
-        let metadata: BTreeMap<String, String> = documents
-            .into_iter()
-            .filter_map(|(key, name)| Some((key.to_owned(), name.clone()?)))
-            .collect();
         if !metadata.is_empty() {
             // SPEC swarm-wire 9: the directory's own metadata lies on `/`. bee adds it last, which its reference depends on.
             builder.add_metadata("/", metadata);
         }
         Ok(builder.finish(&mut |chunk| sink.put(&chunk))?)
+    }
+
+    fn builder(&self, files: &[PublishedFile], metadata: &BTreeMap<String, String>) -> Builder {
+        let level = self.options.level;
+        let builder = Builder::new().with_level(level);
+        let keys = |secret: &Secret| keys::of_directory(secret, level, files, metadata);
+        match &self.options.encrypt {
+            Some(secret) => builder.with_keys(keys(secret)),
+            None => builder,
+        }
+    }
+
+    fn directory_metadata(&self) -> BTreeMap<String, String> {
+        let documents = [
+            (KEY_INDEX_DOCUMENT, &self.options.index_document),
+            (KEY_ERROR_DOCUMENT, &self.options.error_document),
+        ];
+        let named = documents.into_iter();
+        named
+            .filter_map(|(key, name)| Some((key.to_owned(), name.clone()?)))
+            .collect()
     }
 }
 
@@ -247,6 +297,7 @@ fn refuse_directory_options(input: &Path, options: &Options) -> Result<(), Publi
 
 fn split_file(
     path: &Path,
+    mut splitter: Splitter,
     sink: &mut Sink<'_>,
     meter: &mut Meter<'_>,
 ) -> Result<(Reference, u64), PublishError> {
@@ -255,7 +306,6 @@ fn split_file(
         source,
     };
     let mut file = File::open(path).map_err(fail)?;
-    let mut splitter = Splitter::new();
     let mut buffer = vec![0; READ_BYTES];
     let mut size = 0;
     loop {

@@ -22,7 +22,11 @@ fn hash(path: &Path, options: &Options) -> Result<Published, PublishError> {
 }
 
 fn publish(path: &Path, options: &Options, output: &Path) -> Result<Published, PublishError> {
-    super::publish(path, options, output, &mut |_, _| {})
+    let to = Archive {
+        output,
+        announce: None,
+    };
+    super::publish(path, options, &to, &mut |_, _| {})
 }
 
 fn release_options() -> Options {
@@ -35,6 +39,7 @@ fn release_options() -> Options {
             version: "1".into(),
             sequence: 7,
             update: None,
+            architecture: None,
         }),
         ..Options::default()
     }
@@ -87,6 +92,7 @@ fn a_directory_has_bees_reference() {
         index_document: Some("index.html".into()),
         error_document: Some("404.html".into()),
         release: None,
+        ..Options::default()
     };
     let published = hash(dir.path(), &options).unwrap();
     assert_eq!(

@@ -160,6 +160,10 @@ fn answer(
             Fault::Batch(status, body) => (status, body.to_owned()),
             _ => (200, r#"{"utilization":1,"usable":true,"depth":20,"bucketDepth":16,"immutableFlag":true,"exists":true,"batchTTL":8640000}"#.to_owned()),
         },
+        // This node never finds an update: what was announced before must be remembered by whoever announced it.
+        ("GET", path) if path.starts_with("/feeds/") => {
+            (404, r#"{"code":404,"message":"no update found"}"#.to_owned())
+        }
         ("POST", "/tags") => (201, r#"{"uid":77}"#.to_owned()),
         ("GET", "/tags/77") => {
             let uploads = state.lock().unwrap().uploads;

@@ -1,7 +1,10 @@
-//! Arguments of `publish` and `hash`.
-use super::{parse_hours, parse_time};
+//! Arguments of `publish`, `hash` and `feed`.
+use super::SourceArgs;
+use super::{parse_hours, parse_level, parse_time, parse_topic};
 use crate::bee::{BatchId, BeeUrl};
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
+use content::feed::{Feed, Topic};
+use content::{RedundancyLevel, Reference};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,16 +20,43 @@ There is no upload to a storer by multiaddr: the client speaks no push-sync. Giv
     after_help = PUBLISH_HELP
 )]
 pub(in crate::cli) struct PublishArgs {
-    /// Directory (published with its paths) or file.
-    #[arg(value_name = "DIR|FILE")]
+    /// Directory (published with its paths), file, or release description (docs/publish.md).
+    #[arg(value_name = "DIR|FILE|RELEASE.TOML")]
     pub(in crate::cli) input: PathBuf,
     /// Chunk set to write, in bee's pinning export form.
     #[arg(long, value_name = "CHUNKS.TAR")]
     pub(in crate::cli) output: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Bee node")]
     pub(in crate::cli) bee: BeeArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Feed")]
+    pub(in crate::cli) feed: AnnounceArgs,
+    #[command(flatten, next_help_heading = "Content")]
     pub(in crate::cli) directory: DirectoryArgs,
+    /// Encrypt; the reference then has 128 digits. Keys come from a secret in the state directory, so that the same input has the
+    /// same reference on this machine.
+    #[arg(long, help_heading = "Content")]
+    pub(in crate::cli) encrypt: bool,
+    /// Publish a file whose name ends in .toml as it is: it is no release description.
+    #[arg(long, help_heading = "Content")]
+    pub(in crate::cli) plain: bool,
+    /// Where to remember what nodes took and what feeds announced, and where the secret of encryption lies.
+    /// Default: $XDG_STATE_HOME/deboot/publish or ~/.local/state/deboot/publish.
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) state: Option<PathBuf>,
+}
+
+/// A feed that announces what was published.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AnnounceArgs {
+    /// Announce the reference in a feed, signed with the key in this file (64 hexadecimal digits; `deboot feed key` makes one).
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: Option<PathBuf>,
+    /// Topic of that feed: 64 hexadecimal digits or any text. Default: the update feed of the release.
+    #[arg(long, value_name = "TOPIC", requires = "key", value_parser = parse_topic)]
+    pub(in crate::cli) feed_topic: Option<Topic>,
+    /// Number of the update. Default: the one behind the last that the node finds or that was made here.
+    #[arg(long, value_name = "N", requires = "key")]
+    pub(in crate::cli) feed_index: Option<u64>,
 }
 
 /// A bee node to upload to.
@@ -53,9 +83,6 @@ pub(in crate::cli) struct BeeArgs {
     /// Wait until storers have confirmed every chunk, at most this long.
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "bee_url")]
     pub(in crate::cli) wait: Option<Duration>,
-    /// Where to remember what the node took. Default: $XDG_STATE_HOME/deboot/publish or ~/.local/state/deboot/publish.
-    #[arg(long, value_name = "DIR", requires = "bee_url")]
-    pub(in crate::cli) state: Option<PathBuf>,
     /// Forget what the node took before and send everything (its data was lost).
     #[arg(long, requires = "bee_url")]
     pub(in crate::cli) fresh: bool,
@@ -70,9 +97,12 @@ pub(in crate::cli) struct HashArgs {
     pub(in crate::cli) directory: DirectoryArgs,
 }
 
-/// How a directory is published.
+/// How something is published.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DirectoryArgs {
+    /// Add parity chunks and replicas: 0 (none) to 4. With level 1 about one chunk in twenty may be lost.
+    #[arg(long, value_name = "N", value_parser = parse_level)]
+    pub(in crate::cli) redundancy_level: Option<RedundancyLevel>,
     /// File served for the directory itself.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) index_document: Option<String>,
@@ -115,4 +145,66 @@ pub(in crate::cli) struct ReleaseArgs {
     /// ENS name that announces newer releases.
     #[arg(long, value_name = "NAME.ETH", requires = "kernel")]
     pub(in crate::cli) update_ens: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FeedArgs {
+    #[command(subcommand)]
+    pub(in crate::cli) verb: FeedVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum FeedVerb {
+    /// Look up the newest update of a feed: its index, age, what it points to, and how sure that is.
+    Show(FeedShowArgs),
+    /// Sign an update that points to a reference, and publish it.
+    Update(FeedUpdateArgs),
+    /// Print the owner that a key file belongs to, or make a new key.
+    Key(FeedKeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FeedShowArgs {
+    /// Owner (40 hexadecimal digits) and topic (64 hexadecimal digits or any text).
+    #[arg(value_name = "OWNER/TOPIC")]
+    pub(in crate::cli) feed: Feed,
+    /// Refuse an update older than this index, which was seen before.
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) at_least: Option<u64>,
+    #[command(flatten)]
+    pub(in crate::cli) source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("to").required(true).multiple(true).args(["output", "bee_url"]))]
+pub(in crate::cli) struct FeedUpdateArgs {
+    /// Topic: 64 hexadecimal digits or any text; or OWNER/TOPIC, which must be the key's.
+    #[arg(value_name = "TOPIC")]
+    pub(in crate::cli) topic: String,
+    /// What the feed points to from now on: 64 or 128 hexadecimal digits.
+    #[arg(value_name = "REF")]
+    pub(in crate::cli) reference: Reference,
+    /// File with the owner's key: 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: PathBuf,
+    /// Number of the update. Default: the one behind the last that the node finds or that was made here.
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) index: Option<u64>,
+    /// Chunk set to write: the update and the feed's manifest.
+    #[arg(long, value_name = "CHUNKS.TAR")]
+    pub(in crate::cli) output: Option<PathBuf>,
+    /// Where to remember what was announced. Default as in `deboot publish`.
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) state: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Bee node")]
+    pub(in crate::cli) bee: BeeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FeedKeyArgs {
+    /// File with 64 hexadecimal digits, readable by its owner alone.
+    pub(in crate::cli) file: PathBuf,
+    /// Make a new key; the file must not exist.
+    #[arg(long)]
+    pub(in crate::cli) new: bool,
 }

@@ -1,0 +1,221 @@
+//! `deboot publish` of encrypted and redundant content, of release descriptions, and with feeds.
+mod common;
+
+use common::fake_bee::{FakeBee, Fault};
+use common::{expect, pattern, release_directory};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+const BATCH: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+fn json(directory: &Path, arguments: &[&str]) -> Value {
+    let (stdout, _) = expect(directory, 0, arguments);
+    serde_json::from_str(&stdout).unwrap()
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+fn release() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    release_directory(dir.path());
+    let description = r#"schema = "deboot/release/1"
+name = "example"
+version = "1.2"
+sequence = 3
+kernel = "release/vmlinuz"
+initramfs = ["release/initramfs.img"]
+cmdline = "console=ttyS0"
+
+[[file]]
+source = "release/docs/index.html"
+path = "docs/index.html"
+"#;
+    fs::write(dir.path().join("release.toml"), description).unwrap();
+    dir
+}
+
+#[test]
+fn a_description_gives_the_same_release_as_the_directory_with_options() {
+    let dir = release();
+    let described = json(
+        dir.path(),
+        &words("publish release.toml --output a.tar --json"),
+    );
+    let options = "publish release --output b.tar --json --kernel vmlinuz --initramfs initramfs.img \
+         --cmdline console=ttyS0 --name example --version 1.2 --sequence 3";
+    let given = json(dir.path(), &words(options));
+    assert_eq!(described["reference"], given["reference"]);
+    assert_eq!(described["release"]["sequence"], 3);
+    let reference = described["reference"].as_str().unwrap();
+    let target = format!("{reference}/host-configuration-manifest.json");
+    expect(
+        dir.path(),
+        0,
+        &["fetch", &target, "--chunks", "a.tar", "-o", "m.json"],
+    );
+    expect(dir.path(), 0, &["check", "m.json"]);
+    // Options beside a description would contradict it; as a file it is published like any other.
+    expect(
+        dir.path(),
+        2,
+        &words("publish release.toml --output c.tar --index-document x"),
+    );
+    let plain = json(
+        dir.path(),
+        &words("publish release.toml --plain --output c.tar --json"),
+    );
+    let (hash, _) = expect(dir.path(), 0, &["hash", "release.toml"]);
+    assert_eq!(plain["reference"], hash.trim());
+}
+
+#[test]
+fn a_mistake_in_a_description_is_named_with_its_line() {
+    let dir = release();
+    let text = fs::read_to_string(dir.path().join("release.toml")).unwrap();
+    fs::write(
+        dir.path().join("release.toml"),
+        text.replace("kernel =", "kernal ="),
+    )
+    .unwrap();
+    let (_, stderr) = expect(dir.path(), 1, &words("publish release.toml --output a.tar"));
+    assert!(
+        stderr.contains("release.toml:5:1: unknown key \"kernal\""),
+        "{stderr}"
+    );
+    assert!(!dir.path().join("a.tar").exists());
+    // The kernel says what it is for.
+    let wrong = text.replace("sequence = 3", "sequence = 3\narchitecture = \"aarch64\"");
+    fs::write(dir.path().join("release.toml"), wrong).unwrap();
+    let (_, stderr) = expect(dir.path(), 1, &words("publish release.toml --output a.tar"));
+    assert!(
+        stderr.contains("is for x86_64, the release for aarch64"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn encrypted_content_has_the_same_reference_again_here_and_another_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), pattern(600_000, 5)).unwrap();
+    let publish = |state: &str, extra: &str| {
+        let line =
+            format!("publish file --encrypt --state {state} --output {state}.tar --json {extra}");
+        let value = json(dir.path(), &words(&line));
+        value["reference"].as_str().unwrap().to_owned()
+    };
+    let first = publish("a", "");
+    assert_eq!(first.len(), 128);
+    assert_eq!(first, publish("a", ""));
+    assert_ne!(first, publish("b", ""));
+    assert_ne!(first, publish("a", "--redundancy-level 1"));
+    // Nothing of the content is in the set.
+    let tar = fs::read(dir.path().join("a.tar")).unwrap();
+    let piece = &pattern(600_000, 5)[100..132];
+    assert!(!tar.windows(32).any(|window| window == piece));
+}
+
+#[test]
+fn levels_change_the_reference_and_hash_agrees_with_publish() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), pattern(600_000, 5)).unwrap();
+    let mut seen = Vec::new();
+    for level in ["0", "1", "2", "3", "4"] {
+        let line = format!("publish file --redundancy-level {level} --output a.tar --json");
+        let published = json(dir.path(), &words(&line));
+        let line = format!("hash file --redundancy-level {level} --json");
+        let hashed = json(dir.path(), &words(&line));
+        assert_eq!(
+            (&published["reference"], &published["chunks"]),
+            (&hashed["reference"], &hashed["chunks"])
+        );
+        let set = fs::read(dir.path().join("a.tar")).unwrap();
+        assert!(!seen.contains(&published["reference"]));
+        seen.push(published["reference"].clone());
+        assert!(set.len() > 600_000);
+    }
+    expect(dir.path(), 2, &words("hash file --redundancy-level 5"));
+}
+
+#[test]
+fn a_release_is_published_and_announced_in_one_command() {
+    let dir = release();
+    let node = FakeBee::start(Fault::None);
+    let (owner, _) = expect(dir.path(), 0, &words("feed key key --new"));
+    let owner = owner.trim();
+    let line = format!(
+        "publish release.toml --bee-url {} --batch {BATCH} --state s --key key --feed-topic releases --redundancy-level 1 --json",
+        node.url()
+    );
+    let first = json(dir.path(), &words(&line));
+    assert_eq!(
+        (&first["feed"]["index"], &first["feed"]["owner"]),
+        (&0.into(), &owner.into())
+    );
+    // The replicas of the roots, and at last the update, went as single-owner chunks.
+    let sent = node.single_owner_chunks();
+    let last = sent.last().unwrap();
+    assert!(last.starts_with(&format!("/soc/{owner}/")), "{last}");
+    let update = first["feed"]["address"].as_str().unwrap();
+    assert!(node.holds(update) && node.holds(first["feed"]["manifest"].as_str().unwrap()));
+    assert!(sent.len() > 2);
+    // Again: the same update. Another release: the next one.
+    let again = json(dir.path(), &words(&line));
+    assert_eq!(first["feed"], again["feed"]);
+    let text = fs::read_to_string(dir.path().join("release.toml")).unwrap();
+    fs::write(
+        dir.path().join("release.toml"),
+        text.replace("sequence = 3", "sequence = 4"),
+    )
+    .unwrap();
+    let second = json(dir.path(), &words(&line));
+    assert_eq!(second["feed"]["index"], 1);
+    assert_eq!(second["feed"]["manifest"], first["feed"]["manifest"]);
+    assert!(second["bee"]["stored_before"].as_u64() > second["bee"]["uploaded"].as_u64());
+}
+
+#[test]
+fn feeds_are_updated_and_looked_up_in_a_chunk_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owner, _) = expect(dir.path(), 0, &words("feed key key --new"));
+    let owner = owner.trim();
+    assert_eq!(
+        expect(dir.path(), 0, &words("feed key key")).0.trim(),
+        owner
+    );
+    for (i, digit) in ["1", "2", "3"].iter().enumerate() {
+        let reference = digit.repeat(64);
+        let line =
+            format!("feed update news {reference} --key key --output {i}.tar --state s --json");
+        assert_eq!(json(dir.path(), &words(&line))["index"], i);
+    }
+    let feed = format!("{owner}/news");
+    let line = format!("feed show {feed} --chunks 0.tar --chunks 1.tar --chunks 2.tar --json");
+    let shown = json(dir.path(), &words(&line));
+    assert_eq!(
+        (&shown["index"], &shown["reference"]),
+        (&2.into(), &"3".repeat(64).into())
+    );
+    assert_eq!(shown["certain"], true);
+    assert!(shown["age_seconds"].as_u64().unwrap() < 3600);
+    // What was seen before is not forgotten; a feed without updates is not found; nor is another owner's to be updated.
+    let line = format!("feed show {feed} --chunks 0.tar --at-least 1");
+    let (_, stderr) = expect(dir.path(), 6, &words(&line));
+    assert!(stderr.contains("index 1 was seen before"), "{stderr}");
+    let (_, stderr) = expect(
+        dir.path(),
+        3,
+        &words(&format!("feed show {owner}/other --chunks 0.tar")),
+    );
+    assert!(stderr.contains("has no update"), "{stderr}");
+    let reference = "4".repeat(64);
+    let foreign = format!("{}/news", "ab".repeat(20));
+    let line = format!("feed update {foreign} {reference} --key key --output x.tar --state s");
+    let (_, stderr) = expect(dir.path(), 1, &words(&line));
+    assert!(stderr.contains("another owner"), "{stderr}");
+    let line = format!("feed update news {reference} --key key --index 1 --output x.tar --state s");
+    let (_, stderr) = expect(dir.path(), 1, &words(&line));
+    assert!(stderr.contains("index 1 of"), "{stderr}");
+}

@@ -8,7 +8,7 @@
 /// Bytes absorbed per permutation.
 const RATE_BYTES: usize = 136;
 /// Last bit of the padding, in lane 16, the last one of a block.
-const PAD_END: u64 = 1 << 63;
+pub(crate) const PAD_END: u64 = 1 << 63;
 
 /// A digest as four little-endian lanes: the form in which tree nodes stay between two hashes.
 pub(crate) type Lanes = [u64; 4];
@@ -182,7 +182,7 @@ fn permute(state: &mut [u64; 25]) {
 }
 
 /// SPEC FIPS 202 3.2.5, Algorithm 5.
-const ROUND_CONSTANTS: [u64; 24] = [
+pub(crate) const ROUND_CONSTANTS: [u64; 24] = [
     0x0000_0000_0000_0001,
     0x0000_0000_0000_8082,
     0x8000_0000_0000_808a,

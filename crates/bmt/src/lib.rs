@@ -15,6 +15,11 @@ mod consumer;
 mod eth;
 mod keccak;
 mod tree;
+#[cfg(all(
+    target_arch = "x86_64",
+    not(any(target_os = "none", target_os = "uefi"))
+))]
+mod wide;
 
 pub use address::{ChunkAddress, Overlay, PROXIMITY_MAX, proximity};
 pub use chunk::{

@@ -3,12 +3,12 @@ use crate::keccak::{Lanes, from_bytes, keccak_pair, keccak_span, to_bytes};
 use crate::{CHUNK_PAYLOAD_BYTES_MAX, ChunkAddress};
 
 /// Bytes of one segment, the leaf of the tree.
-const SEGMENT_BYTES: usize = 32;
+pub(crate) const SEGMENT_BYTES: usize = 32;
 /// Levels above the segments: 2^7 segments of 32 bytes.
-const LEVELS: usize = 7;
+pub(crate) const LEVELS: usize = 7;
 
 /// Roots of all-zero subtrees: entry n covers 2^n segments. Padding is never hashed, it is looked up here.
-const ZERO_SUBTREES: [Lanes; LEVELS + 1] = [
+pub(crate) const ZERO_SUBTREES: [Lanes; LEVELS + 1] = [
     [0; 4],
     [
         0xcdd3_f776_b628_32ad,
@@ -70,7 +70,20 @@ pub fn content_address(span: &[u8; 8], payload: &[u8]) -> ChunkAddress {
 fn root(payload: &[u8]) -> Lanes {
     debug_assert!(payload.len() <= CHUNK_PAYLOAD_BYTES_MAX);
     let payload = payload.get(..CHUNK_PAYLOAD_BYTES_MAX).unwrap_or(payload);
-    subtree(without_zero_tail(payload), &ZERO_SUBTREES)
+    let payload = without_zero_tail(payload);
+    #[cfg(all(
+        target_arch = "x86_64",
+        not(any(target_os = "none", target_os = "uefi"))
+    ))]
+    if let Some(root) = crate::wide::root(payload) {
+        return root;
+    }
+    scalar_root(payload)
+}
+
+/// The root without vector units.
+pub(crate) fn scalar_root(payload: &[u8]) -> Lanes {
+    subtree(payload, &ZERO_SUBTREES)
 }
 
 /// Cuts whole zero words off the end: they hash like absent bytes. One comparison for ordinary payloads.
@@ -109,13 +122,19 @@ fn keccak_of_block(payload: &[u8]) -> Lanes {
     {
         return keccak_pair(&from_bytes(left), &from_bytes(right));
     }
+    let [left, right] = padded_block(payload);
+    keccak_pair(&left, &right)
+}
+
+/// Two segments, the second or both cut short.
+pub(crate) fn padded_block(payload: &[u8]) -> [Lanes; 2] {
     let mut padded = [0u8; 2 * SEGMENT_BYTES];
     for (to, from) in padded.iter_mut().zip(payload) {
         *to = *from;
     }
     let (left, right) = padded.split_at(SEGMENT_BYTES);
     let lanes = |half: &[u8]| half.first_chunk().map_or([0; 4], from_bytes);
-    keccak_pair(&lanes(left), &lanes(right))
+    [lanes(left), lanes(right)]
 }
 
 #[cfg(test)]

@@ -1,19 +1,25 @@
-//! A whole boot as one chunk consumer: manifest look-up, manifest, kernel and initramfs, each checked against the manifest.
+//! A whole boot as one chunk consumer: feed, directory look-up, manifest, kernel and initramfs, each checked against the manifest.
 mod artifacts;
+mod error;
 mod kernel;
 
-use crate::help::Help;
-use crate::manifest::{
-    Architecture, HostConfiguration, MANIFEST_BYTES_MAX, MANIFEST_PATH, ManifestError,
-};
+use crate::manifest::{Architecture, HostConfiguration, MANIFEST_BYTES_MAX};
+use crate::memory::FeedMemory;
+use crate::target::{Name, Target};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use artifacts::Artifacts;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
-use content::mantaray::{Lookup, MantarayError, NODE_BYTES_MAX, NodeDefect, is_directory};
-use content::{Collect, JoinError, Reference, TreeDefect};
-use core::fmt;
+use content::feed::{
+    Certainty, Feed, FeedType, Find, FindConfig, Index, Patience, Root, Update, preload,
+};
+use content::mantaray::{Lookup, MantarayError, NODE_BYTES_MAX, is_directory};
+use content::{Collect, JoinError, Reference};
+use error::ManifestPath;
 
+pub use error::{BootError, HELP, Part};
 pub use kernel::{KernelDefect, check_kernel};
 
 /// Limits of a boot.
@@ -27,11 +33,17 @@ pub struct BootLimits {
     pub initramfs_bytes_max: u64,
     /// Chunks wanted at once (0 counts as 1).
     pub in_flight_max: usize,
+    /// Updates of feeds accepted before: an older one is refused.
+    pub feeds: FeedMemory,
+    /// When a newer update of a feed counts as absent.
+    pub patience: Patience,
 }
 
 /// Where a boot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootPhase {
+    /// Looking for the newest update of a feed.
+    Feed,
     /// Looking the manifest up.
     Directory,
     /// Reading the manifest.
@@ -42,312 +54,17 @@ pub enum BootPhase {
     Done,
 }
 
-/// A part of a release, for messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// What the reference itself names.
-    Root,
-    /// The directory of the release.
-    Directory,
-    /// The manifest.
-    Manifest,
-    /// The kernel.
-    Kernel,
-    /// An initramfs archive, counted from 1.
-    Initramfs(usize),
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => f.write_str("the content of the reference"),
-            Self::Directory => f.write_str("the release's directory"),
-            Self::Manifest => f.write_str("the manifest"),
-            Self::Kernel => f.write_str("the kernel"),
-            Self::Initramfs(number) => write!(f, "initramfs {number}"),
-        }
-    }
-}
-
-/// Why a boot cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BootError {
-    /// A chunk is nowhere to be had.
-    #[error("{part} cannot be fetched: chunk {address} is not available")]
-    Unavailable {
-        /// What needs it.
-        part: Part,
-        /// The chunk.
-        address: ChunkAddress,
-    },
-    /// Authentic chunks that are no file tree.
-    #[error("{part} is not a valid file: chunk {address} at offset {offset}: {defect}")]
-    Malformed {
-        /// Which file.
-        part: Part,
-        /// The chunk.
-        address: ChunkAddress,
-        /// Where in the file.
-        offset: u64,
-        /// What is wrong.
-        defect: TreeDefect,
-    },
-    /// A directory node that is none.
-    #[error("the release's directory is broken: node {address}: {defect}")]
-    Directory {
-        /// The node.
-        address: ChunkAddress,
-        /// What is wrong.
-        defect: NodeDefect,
-    },
-    /// A directory node that is too large.
-    #[error(
-        "the release's directory is broken: node {address} has {size} bytes, at most {NODE_BYTES_MAX} are read"
-    )]
-    DirectoryTooLarge {
-        /// The node.
-        address: ChunkAddress,
-        /// Its bytes.
-        size: u64,
-    },
-    /// A reference with a key.
-    #[error("{part} is encrypted (a reference of 128 digits), which is not supported yet")]
-    EncryptionUnsupported {
-        /// What is.
-        part: Part,
-    },
-    /// A directory without manifest.
-    #[error("the directory has no file \"{MANIFEST_PATH}\"")]
-    NoManifest,
-    /// Neither directory nor manifest.
-    #[error(
-        "the reference names a file of {size} bytes that is neither a directory nor a manifest"
-    )]
-    NotARelease {
-        /// Its bytes.
-        size: u64,
-    },
-    /// A manifest of impossible size.
-    #[error("the manifest has {size} bytes, at most {MANIFEST_BYTES_MAX} are read")]
-    ManifestTooLarge {
-        /// Its bytes.
-        size: u64,
-    },
-    /// A bad manifest.
-    #[error("{0}")]
-    Manifest(ManifestError),
-    /// A release for other machines.
-    #[error("the release is for {found}, this machine is {expected}")]
-    Architecture {
-        /// This machine's.
-        expected: Architecture,
-        /// The manifest's.
-        found: Architecture,
-    },
-    /// A kernel above the limit.
-    #[error("the kernel has {size} bytes, the limit kernel_bytes_max is {max}")]
-    KernelTooLarge {
-        /// The manifest's size.
-        size: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// Archives above the limit.
-    #[error(
-        "the initramfs archives have {size} bytes together, the limit initramfs_bytes_max is {max}"
-    )]
-    InitramfsTooLarge {
-        /// Sum of the manifest's sizes.
-        size: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// A file whose size is not the manifest's.
-    #[error("{part} has {found} bytes, the manifest says {expected}")]
-    Size {
-        /// Which.
-        part: Part,
-        /// The manifest's.
-        expected: u64,
-        /// The file's.
-        found: u64,
-    },
-    /// No memory for a file.
-    #[error("no memory for {part}: {size} bytes are needed in one piece")]
-    OutOfMemory {
-        /// Which.
-        part: Part,
-        /// Bytes needed.
-        size: u64,
-    },
-    /// A kernel that cannot be started.
-    #[error("the kernel cannot be started: {0}")]
-    Kernel(KernelDefect),
-}
-
-/// Ids of [`BootError`], without those of the manifest.
-pub const HELP: [Help; 14] = [
-    Help::new(
-        "DB0302",
-        "The content was never uploaded completely, its storage has expired, or this network has no peer that holds it.",
-        "Check the reference and the network id; publish the content again; add a bootnode that is near the content.",
-    ),
-    Help::new(
-        "DB0304",
-        "The content was made by a broken or hostile publisher: its chunks are authentic, but they form no file.",
-        "Publish the content again with `deboot publish` or bee, and use the new reference.",
-    ),
-    Help::new(
-        "DB0310",
-        "The directory was made by a broken or hostile publisher.",
-        "Publish the directory again and use the new reference.",
-    ),
-    Help::new(
-        "DB0311",
-        "The release was published encrypted.",
-        "Publish it without encryption; encrypted releases come with a later version.",
-    ),
-    Help::new(
-        "DB0430",
-        "The reference names a directory, but not one that `deboot publish` made of a release.",
-        "Publish a directory that has the manifest at its top level.",
-    ),
-    Help::new(
-        "DB0431",
-        "The reference names a single file, such as the kernel, instead of the release.",
-        "Use the reference that `deboot publish` prints last.",
-    ),
-    Help::new(
-        "DB0432",
-        "The release was built for another kind of machine.",
-        "Publish a release for this architecture, or boot the machine it was made for.",
-    ),
-    Help::new(
-        "DB0433",
-        "The kernel is larger than this machine's configuration allows.",
-        "Raise `kernel_bytes_max` in deboot.toml, or publish a smaller kernel.",
-    ),
-    Help::new(
-        "DB0434",
-        "The initramfs is larger than this machine's configuration allows.",
-        "Raise `initramfs_bytes_max` in deboot.toml, or publish a smaller initramfs.",
-    ),
-    Help::new(
-        "DB0435",
-        "The manifest was written for another build of this file.",
-        "Publish kernel, initramfs and manifest together.",
-    ),
-    Help::new(
-        "DB0436",
-        "The machine has too little memory for this release, or it is too fragmented.",
-        "Give the machine more memory, or publish a smaller initramfs.",
-    ),
-    Help::new(
-        "DB0437",
-        "The file named as kernel is not a Linux kernel image: a compressed vmlinux, a script, or something else.",
-        "Publish the `vmlinuz` (bzImage, or Image on arm64) of a kernel built with CONFIG_EFI_STUB.",
-    ),
-    Help::new(
-        "DB0438",
-        "The kernel was built for another architecture than the manifest says.",
-        "Publish the kernel for this architecture.",
-    ),
-    Help::new(
-        "DB0439",
-        "The file named as kernel is a PE image for something else: a driver, or a program for Windows.",
-        "Publish the `vmlinuz` of a kernel built with CONFIG_EFI_STUB.",
-    ),
-];
-
-impl BootError {
-    /// Returns the stable id, cause and next step.
-    pub fn help(&self) -> &'static Help {
-        let [
-            unavailable,
-            malformed,
-            directory,
-            encrypted,
-            no_manifest,
-            not_a_release,
-            architecture,
-            kernel_large,
-            initramfs_large,
-            size,
-            memory,
-            not_pe,
-            machine,
-            not_efi,
-        ] = &HELP;
-        match self {
-            Self::Unavailable { .. } => unavailable,
-            Self::Malformed { .. } => malformed,
-            Self::Directory { .. } | Self::DirectoryTooLarge { .. } => directory,
-            Self::EncryptionUnsupported { .. } => encrypted,
-            Self::NoManifest => no_manifest,
-            Self::NotARelease { .. } => not_a_release,
-            Self::ManifestTooLarge { .. } => ManifestError::TooLarge { len: 0 }.help(),
-            Self::Manifest(error) => error.help(),
-            Self::Architecture { .. } => architecture,
-            Self::KernelTooLarge { .. } => kernel_large,
-            Self::InitramfsTooLarge { .. } => initramfs_large,
-            Self::Size { .. } => size,
-            Self::OutOfMemory { .. } => memory,
-            Self::Kernel(KernelDefect::NotPe) => not_pe,
-            Self::Kernel(KernelDefect::Machine { .. }) => machine,
-            Self::Kernel(KernelDefect::NotApplication) => not_efi,
-        }
-    }
-
-    /// Returns the stable id, such as `DB0302`.
-    pub fn id(&self) -> &'static str {
-        self.help().id
-    }
-
-    /// Says which part of the release an error of its file concerns.
-    fn in_part(part: Part, error: JoinError) -> Self {
-        match error {
-            JoinError::Unavailable(address) => Self::Unavailable { part, address },
-            JoinError::Malformed {
-                address,
-                offset,
-                defect,
-            } => Self::Malformed {
-                part,
-                address,
-                offset,
-                defect,
-            },
-            JoinError::OutOfMemory { size } => Self::OutOfMemory { part, size },
-            JoinError::TooLarge { size, max } => match part {
-                Part::Root | Part::Directory => Self::NotARelease { size },
-                Part::Manifest => Self::ManifestTooLarge { size },
-                Part::Kernel | Part::Initramfs(_) => Self::Size {
-                    part,
-                    expected: max,
-                    found: size,
-                },
-            },
-            // `JoinError` may grow; what it cannot read is, for a boot, not supported.
-            _ => Self::EncryptionUnsupported { part },
-        }
-    }
-
-    fn in_directory(error: MantarayError) -> Self {
-        match error {
-            MantarayError::Malformed { address, defect } => Self::Directory { address, defect },
-            MantarayError::Node {
-                address,
-                error: JoinError::TooLarge { size, .. },
-            } => Self::DirectoryTooLarge { address, size },
-            MantarayError::Node { error, .. } => Self::in_part(Part::Directory, error),
-            MantarayError::NotADirectory { address } => Self::Directory {
-                address,
-                defect: NodeDefect::Version,
-            },
-            _ => Self::NoManifest,
-        }
-    }
+/// The update of a feed that is booted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedFeed {
+    /// The feed.
+    pub feed: Feed,
+    /// Index of the update.
+    pub index: u64,
+    /// When it was made, seconds since 1970, as its owner says; an update that wraps its content does not say.
+    pub timestamp: Option<u64>,
+    /// How sure it is that there is no newer one.
+    pub certainty: Certainty,
 }
 
 /// Everything needed to start Linux; the bytes are the ones that were verified.
@@ -360,43 +77,114 @@ pub struct Payload {
     pub initrd: Vec<u8>,
 }
 
-/// Fetches one release: directory, manifest, kernel and initramfs.
+/// Fetches one release: the newest update of a feed if one is named, directory, manifest, kernel and initramfs.
 ///
 /// Every chunk is copied once, to its place in a buffer whose size was agreed between manifest and file before it was allocated.
 pub struct Boot {
-    reference: Reference,
+    path: String,
     limits: BootLimits,
     state: State,
+    /// What is being read: what the target names, or what the feed led to.
+    root: Reference,
+    /// What the update of a feed could mean instead.
+    other: Option<VerifiedChunk>,
+    followed: Option<FollowedFeed>,
     manifest: Option<HostConfiguration>,
+    /// Chunks that states which are over no longer need.
+    obsolete: VecDeque<ChunkAddress>,
+    /// Chunks wanted before everything else.
+    wanted: VecDeque<ChunkAddress>,
 }
 
 enum State {
+    /// Looking for the newest update.
+    Feed(Box<Find>),
     /// Reading what the reference names: the root node of a directory, or a manifest.
     Root(Box<Collect>),
-    Directory(Box<Lookup>),
-    Manifest(Box<Collect>),
+    /// Looking the manifest up: in the directory named, or the path itself.
+    Directory(Box<Lookup>, Candidate),
+    Manifest(Box<Collect>, Reference),
     Artifacts(Box<Artifacts>),
 }
 
+/// What the path may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Candidate {
+    /// A directory that holds the manifest.
+    Directory,
+    /// The manifest.
+    Manifest,
+}
+
 impl Boot {
-    /// Starts with a directory that holds `host-configuration-manifest.json`, or with the manifest's own reference.
-    pub fn new(reference: Reference, limits: BootLimits) -> Self {
-        let root = Collect::new(reference, NODE_BYTES_MAX, limits.in_flight_max);
+    /// Starts with a directory that holds `host-configuration-manifest.json`, with the manifest's own reference, or with a feed
+    /// that leads to one of them.
+    pub fn new(target: Target, limits: BootLimits) -> Self {
+        let (root, state) = match target.name {
+            Name::Reference(reference) => (reference, None),
+            Name::Feed(feed) => {
+                let find = Find::new(feed, find_config(&limits, &feed));
+                let nothing = Reference::plain(feed.address(Index::Sequence(0)));
+                (nothing, Some(State::Feed(Box::new(find))))
+            }
+        };
+        let in_flight_max = limits.in_flight_max;
         Self {
-            reference,
+            path: target.path,
             limits,
-            state: State::Root(Box::new(root)),
+            state: state.unwrap_or_else(|| State::root(root, in_flight_max)),
+            root,
+            other: None,
+            followed: None,
             manifest: None,
+            obsolete: VecDeque::new(),
+            wanted: VecDeque::new(),
         }
     }
 
     /// Returns where it is.
     pub fn phase(&self) -> BootPhase {
         match &self.state {
-            State::Root(_) | State::Directory(_) => BootPhase::Directory,
-            State::Manifest(_) => BootPhase::Manifest,
+            State::Feed(_) => BootPhase::Feed,
+            State::Root(_) | State::Directory(..) => BootPhase::Directory,
+            State::Manifest(..) => BootPhase::Manifest,
             State::Artifacts(artifacts) if artifacts.is_done() => BootPhase::Done,
             State::Artifacts(_) => BootPhase::Artifacts,
+        }
+    }
+
+    /// Returns the reference that is booted: the target's, or the one the feed led to.
+    pub fn reference(&self) -> Reference {
+        self.root
+    }
+
+    /// Returns the update that is booted, once found.
+    pub fn followed(&self) -> Option<&FollowedFeed> {
+        self.followed.as_ref()
+    }
+
+    /// Says whether the newest update of the feed seems to be known, and only newer ones that nobody has refused for good are
+    /// waited for.
+    pub fn is_feed_provisional(&self) -> bool {
+        matches!(&self.state, State::Feed(find) if find.is_provisional())
+    }
+
+    /// Ends that wait: goes on with the newest update known.
+    ///
+    /// # Errors
+    /// Returns what the look-up would have ended with.
+    pub fn settle_feed(&mut self) -> Result<(), BootError> {
+        let State::Feed(find) = &mut self.state else {
+            return Ok(());
+        };
+        find.settle().map_err(BootError::Feed)?;
+        self.leave_feed()
+    }
+
+    /// Takes note of how many requests were made for a chunk: [`Certainty`] reports it.
+    pub fn note_requests(&mut self, address: ChunkAddress, requests: u32) {
+        if let State::Feed(find) = &mut self.state {
+            find.note_requests(address, requests);
         }
     }
 
@@ -411,7 +199,9 @@ impl Boot {
             State::Artifacts(artifacts) => {
                 (artifacts.received_bytes(), Some(artifacts.total_bytes()))
             }
-            State::Root(_) | State::Directory(_) | State::Manifest(_) => (0, None),
+            State::Feed(_) | State::Root(_) | State::Directory(..) | State::Manifest(..) => {
+                (0, None)
+            }
         }
     }
 
@@ -429,28 +219,135 @@ impl Boot {
         })
     }
 
-    /// The file the reference names is complete.
-    fn enter_root(&mut self, bytes: Vec<u8>) -> Result<(), BootError> {
-        if is_directory(&bytes) {
-            let lookup = Lookup::with_root_node(self.reference, bytes, MANIFEST_PATH)
-                .map_err(BootError::in_directory)?;
-            self.state = State::Directory(Box::new(lookup));
+    /// Name of what the root is, for messages.
+    fn root_part(&self) -> Part {
+        match self.followed {
+            Some(_) => Part::Update,
+            None => Part::Root,
+        }
+    }
+
+    fn enter(&mut self, state: State) {
+        while let Some(address) = self.state.poll_obsolete() {
+            self.obsolete.push_back(address);
+        }
+        self.state = state;
+    }
+
+    /// Follows the feed, if its newest update is known.
+    fn leave_feed(&mut self) -> Result<(), BootError> {
+        let State::Feed(find) = &mut self.state else {
             return Ok(());
+        };
+        let (true, Some(update)) = (find.is_done(), find.latest()) else {
+            return Ok(());
+        };
+        let Index::Sequence(index) = update.index() else {
+            return Ok(());
+        };
+        let followed = FollowedFeed {
+            feed: find.feed(),
+            index,
+            timestamp: update.timestamp(),
+            certainty: find.certainty(),
+        };
+        let (root, other) = Update::clone(update).into_roots();
+        self.followed = Some(followed);
+        self.other = other.and_then(|other| other.chunk);
+        self.enter_reference(root)
+    }
+
+    /// Begins to read a root.
+    fn enter_reference(&mut self, root: Root) -> Result<(), BootError> {
+        self.root = root.reference;
+        self.enter(State::root(self.root, self.limits.in_flight_max));
+        if let (State::Root(collect), Some(chunk)) = (&mut self.state, root.chunk) {
+            let first = preload(&mut **collect, chunk).map_err(|error| self.in_root(error))?;
+            self.wanted.extend(first);
+            return self.leave_root();
+        }
+        Ok(())
+    }
+
+    fn in_root(&self, error: JoinError) -> BootError {
+        BootError::in_part(self.root_part(), &self.root, error)
+    }
+
+    /// Goes on with what the reference names, if it is complete.
+    fn leave_root(&mut self) -> Result<(), BootError> {
+        let State::Root(collect) = &mut self.state else {
+            return Ok(());
+        };
+        let Some(bytes) = collect.take_bytes() else {
+            return Ok(());
+        };
+        if is_directory(&bytes) {
+            return self.enter_directory(bytes);
         }
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
+        if !self.path.is_empty() || bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(BootError::NotARelease { size });
         }
         self.enter_manifest(&bytes)
     }
 
-    /// The look-up is complete.
-    fn enter_directory(&mut self, manifest: Option<Reference>) -> Result<(), BootError> {
-        let reference = manifest.ok_or(BootError::NoManifest)?;
-        let size_max = u64::try_from(MANIFEST_BYTES_MAX).unwrap_or(u64::MAX);
-        let collect = Collect::new(reference, size_max, self.limits.in_flight_max);
-        self.state = State::Manifest(Box::new(collect));
-        Ok(())
+    /// Looks the manifest up in the directory whose root node this is, or follows the feed that it stands for.
+    fn enter_directory(&mut self, node: Vec<u8>) -> Result<(), BootError> {
+        let in_directory = |error| BootError::in_directory(error, &self.path);
+        let lookup = Lookup::with_root_node(self.root, node, "").map_err(in_directory)?;
+        // SPEC swarm-wire 9.1: feeds are followed once.
+        if self.followed.is_none()
+            && let Some(manifest) = lookup.feed_manifest().map_err(in_directory)?
+        {
+            let feed = manifest.feed;
+            if manifest.kind == FeedType::Epoch {
+                return Err(BootError::EpochFeed { feed });
+            }
+            let find = Find::new(feed, find_config(&self.limits, &feed));
+            self.enter(State::Feed(Box::new(find)));
+            return Ok(());
+        }
+        self.enter(State::Directory(Box::new(lookup), Candidate::Directory));
+        self.look_up(Candidate::Directory)
+    }
+
+    /// Starts the look-up of one candidate.
+    fn look_up(&mut self, next: Candidate) -> Result<(), BootError> {
+        let State::Directory(lookup, candidate) = &mut self.state else {
+            return Ok(());
+        };
+        *candidate = next;
+        let result = match next {
+            Candidate::Directory => lookup.restart(&ManifestPath(&self.path).to_string()),
+            Candidate::Manifest => lookup.restart(&self.path),
+        };
+        self.leave_directory(result)
+    }
+
+    /// Goes on with the manifest, if the look-up has found it, or with the next candidate, if it has not.
+    fn leave_directory(&mut self, result: Result<(), MantarayError>) -> Result<(), BootError> {
+        let State::Directory(lookup, candidate) = &self.state else {
+            return Ok(());
+        };
+        let is_last = *candidate == Candidate::Manifest || self.path.is_empty();
+        let reference = match result {
+            Ok(()) if !lookup.is_done() => return Ok(()),
+            Ok(()) => lookup.entry().and_then(|entry| entry.reference),
+            Err(MantarayError::NotFound) => None,
+            Err(error) => return Err(BootError::in_directory(error, &self.path)),
+        };
+        match reference {
+            Some(reference) => {
+                let size_max = u64::try_from(MANIFEST_BYTES_MAX).unwrap_or(u64::MAX);
+                let collect = Collect::new(reference, size_max, self.limits.in_flight_max);
+                self.enter(State::Manifest(Box::new(collect), reference));
+                Ok(())
+            }
+            None if is_last => Err(BootError::NoManifest {
+                path: self.path.clone(),
+            }),
+            None => self.look_up(Candidate::Manifest),
+        }
     }
 
     /// The manifest is complete.
@@ -458,47 +355,45 @@ impl Boot {
         let manifest = HostConfiguration::parse(json).map_err(BootError::Manifest)?;
         let artifacts = Artifacts::new(&manifest, &self.limits)?;
         self.manifest = Some(manifest);
-        self.state = State::Artifacts(Box::new(artifacts));
+        self.enter(State::Artifacts(Box::new(artifacts)));
         Ok(())
     }
-}
 
-impl ChunkConsumer for Boot {
-    type Error = BootError;
-
-    fn poll_want(&mut self) -> Option<ChunkAddress> {
+    /// Gives an event of a chunk to the state, and goes on to the next state if that is complete.
+    fn handle(&mut self, event: Chunk) -> Result<(), BootError> {
         match &mut self.state {
-            State::Root(collect) | State::Manifest(collect) => collect.poll_want(),
-            State::Directory(lookup) => lookup.poll_want(),
-            State::Artifacts(artifacts) => artifacts.poll_want(),
-        }
-    }
-
-    fn handle_chunk(&mut self, chunk: VerifiedChunk) -> Result<(), BootError> {
-        match &mut self.state {
-            State::Artifacts(artifacts) => artifacts.handle_chunk(chunk),
+            State::Artifacts(artifacts) => match event {
+                Chunk::Here(chunk) => artifacts.handle_chunk(chunk),
+                Chunk::Unavailable(address) => artifacts.handle_unavailable(address),
+                Chunk::Delayed(address) => artifacts.handle_delayed(address),
+            },
+            State::Feed(find) => {
+                event.give(&mut **find).map_err(BootError::Feed)?;
+                self.leave_feed()
+            }
             State::Root(collect) => {
-                collect
-                    .handle_chunk(chunk)
-                    .map_err(|error| BootError::in_part(Part::Root, error))?;
-                match collect.take_bytes() {
-                    Some(bytes) => self.enter_root(bytes),
-                    None => Ok(()),
+                let known = collect.size().is_some();
+                match event.give(&mut **collect) {
+                    Ok(()) => self.leave_root(),
+                    Err(JoinError::Unavailable(_)) if !known && self.other.is_some() => {
+                        // SPEC swarm-wire 10: what looks like a reference may be a file of 40 or 72 bytes.
+                        let chunk = self.other.take();
+                        let reference = chunk
+                            .as_ref()
+                            .map_or(self.root, |chunk| Reference::plain(chunk.address()));
+                        self.enter_reference(Root { reference, chunk })
+                    }
+                    Err(error) => Err(self.in_root(error)),
                 }
             }
-            State::Directory(lookup) => {
-                lookup
-                    .handle_chunk(chunk)
-                    .map_err(BootError::in_directory)?;
-                match lookup.entry().map(|entry| entry.reference) {
-                    Some(reference) => self.enter_directory(reference),
-                    None => Ok(()),
-                }
+            State::Directory(lookup, _) => {
+                let result = event.give(&mut **lookup);
+                self.leave_directory(result)
             }
-            State::Manifest(collect) => {
-                collect
-                    .handle_chunk(chunk)
-                    .map_err(|error| BootError::in_part(Part::Manifest, error))?;
+            State::Manifest(collect, reference) => {
+                let result = event.give(&mut **collect);
+                let reference = *reference;
+                result.map_err(|error| BootError::in_part(Part::Manifest, &reference, error))?;
                 match collect.take_bytes() {
                     Some(bytes) => self.enter_manifest(&bytes),
                     None => Ok(()),
@@ -506,19 +401,83 @@ impl ChunkConsumer for Boot {
             }
         }
     }
+}
+
+fn find_config(limits: &BootLimits, feed: &Feed) -> FindConfig {
+    FindConfig {
+        at_least: limits.feeds.highest(feed),
+        patience: limits.patience,
+        ..FindConfig::default()
+    }
+}
+
+impl State {
+    fn root(reference: Reference, in_flight_max: usize) -> Self {
+        Self::Root(Box::new(Collect::new(
+            reference,
+            NODE_BYTES_MAX,
+            in_flight_max,
+        )))
+    }
+
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        match self {
+            Self::Feed(find) => find.poll_obsolete(),
+            Self::Root(collect) | Self::Manifest(collect, _) => collect.poll_obsolete(),
+            Self::Directory(lookup, _) => lookup.poll_obsolete(),
+            Self::Artifacts(artifacts) => artifacts.poll_obsolete(),
+        }
+    }
+}
+
+/// What happened to a chunk.
+enum Chunk {
+    Here(VerifiedChunk),
+    Unavailable(ChunkAddress),
+    Delayed(ChunkAddress),
+}
+
+impl Chunk {
+    fn give<C: ChunkConsumer>(self, consumer: &mut C) -> Result<(), C::Error> {
+        match self {
+            Self::Here(chunk) => consumer.handle_chunk(chunk),
+            Self::Unavailable(address) => consumer.handle_unavailable(address),
+            Self::Delayed(address) => consumer.handle_delayed(address),
+        }
+    }
+}
+
+impl ChunkConsumer for Boot {
+    type Error = BootError;
+
+    fn poll_want(&mut self) -> Option<ChunkAddress> {
+        if let Some(address) = self.wanted.pop_front() {
+            return Some(address);
+        }
+        match &mut self.state {
+            State::Feed(find) => find.poll_want(),
+            State::Root(collect) | State::Manifest(collect, _) => collect.poll_want(),
+            State::Directory(lookup, _) => lookup.poll_want(),
+            State::Artifacts(artifacts) => artifacts.poll_want(),
+        }
+    }
+
+    fn handle_chunk(&mut self, chunk: VerifiedChunk) -> Result<(), BootError> {
+        self.handle(Chunk::Here(chunk))
+    }
 
     fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), BootError> {
-        match &mut self.state {
-            State::Artifacts(artifacts) => artifacts.handle_unavailable(address),
-            State::Root(collect) => collect
-                .handle_unavailable(address)
-                .map_err(|error| BootError::in_part(Part::Root, error)),
-            State::Directory(lookup) => lookup
-                .handle_unavailable(address)
-                .map_err(BootError::in_directory),
-            State::Manifest(collect) => collect
-                .handle_unavailable(address)
-                .map_err(|error| BootError::in_part(Part::Manifest, error)),
+        self.handle(Chunk::Unavailable(address))
+    }
+
+    fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), BootError> {
+        self.handle(Chunk::Delayed(address))
+    }
+
+    fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        match self.obsolete.pop_front() {
+            Some(address) => Some(address),
+            None => self.state.poll_obsolete(),
         }
     }
 

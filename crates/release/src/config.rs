@@ -6,10 +6,10 @@ mod parse;
 
 use crate::help::Help;
 use crate::place::Place;
+use crate::target::{Target, TargetError};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use content::{Reference, ReferenceError};
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use p2p::{Multiaddr, MultiaddrError};
@@ -82,8 +82,10 @@ pub struct SwarmConfig {
 /// A valid boot configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootConfig {
-    /// What to boot: 64 hex digits.
-    pub reference: Reference,
+    /// What to boot.
+    pub target: Target,
+    /// How long newer updates of a feed are waited for after the peers nearest to them have refused them.
+    pub feed_patience: Duration,
     /// Appended to the manifest's command line.
     pub cmdline_append: String,
     /// `[network]`
@@ -150,13 +152,21 @@ pub enum ConfigError {
         /// What it is.
         found: &'static str,
     },
-    /// Not a reference.
-    #[error("{at}: reference: {error}")]
-    Reference {
+    /// Not a reference, or not a feed.
+    #[error("{at}: {key}: {error}")]
+    Target {
         /// The value.
         at: Place,
+        /// `reference` or `feed`.
+        key: Key,
         /// Why.
-        error: ReferenceError,
+        error: TargetError,
+    },
+    /// A reference and a feed.
+    #[error("{at}: feed and reference are both there; remove one of them")]
+    TwoTargets {
+        /// The feed.
+        at: Place,
     },
     /// Not a length of time.
     #[error(
@@ -275,7 +285,7 @@ pub enum ConfigError {
 }
 
 /// Ids of [`ConfigError`].
-pub const HELP: [Help; 12] = [
+pub const HELP: [Help; 14] = [
     Help::new(
         "DB0501",
         "Another file was copied over the configuration.",
@@ -336,6 +346,16 @@ pub const HELP: [Help; 12] = [
         "A kernel command line that is too long or not a single line.",
         "Shorten it; put what all machines need into the manifest.",
     ),
+    Help::new(
+        "DB0513",
+        "The feed is not given as owner and topic.",
+        "Write the owner's 40 hexadecimal digits, a slash, and the topic: 64 hexadecimal digits or a text without slash.",
+    ),
+    Help::new(
+        "DB0514",
+        "A feed was added and the reference was not removed, or the other way round.",
+        "Keep `feed` to boot whatever its owner published last, or `reference` to boot one release for ever.",
+    ),
 ];
 
 impl ConfigError {
@@ -354,6 +374,8 @@ impl ConfigError {
             too_many,
             address,
             cmdline,
+            feed,
+            two_targets,
         ] = &HELP;
         match self {
             Self::TooLarge { .. } => too_large,
@@ -361,7 +383,12 @@ impl ConfigError {
             Self::UnknownKey { .. } => unknown,
             Self::Missing { .. } => missing,
             Self::Kind { .. } | Self::Duration { .. } => kind,
-            Self::Reference { .. } => reference,
+            Self::Target {
+                error: TargetError::Feed(_),
+                ..
+            } => feed,
+            Self::Target { .. } => reference,
+            Self::TwoTargets { .. } => two_targets,
             Self::Range { .. } | Self::DurationRange { .. } => range,
             Self::Generation { .. } => generation,
             Self::Bootnode { .. } | Self::NoBootnode { .. } => bootnode,

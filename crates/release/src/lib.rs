@@ -14,8 +14,12 @@ pub mod config;
 pub mod help;
 mod json;
 pub mod manifest;
+pub mod memory;
 pub mod place;
 mod suggest;
+pub mod target;
 
 pub use help::Help;
+pub use memory::FeedMemory;
 pub use place::Place;
+pub use target::Target;

@@ -107,11 +107,46 @@ pub struct Fetched {
     pub peers: u64,
 }
 
+/// The update of a feed that was booted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedRecord {
+    /// `<owner>/<topic>`, hexadecimal.
+    pub feed: String,
+    /// Index of the update.
+    pub index: u64,
+    /// When it was made, Unix seconds, as its owner says.
+    pub timestamp: Option<u64>,
+    /// The source gave the next index up; otherwise only the peers nearest to it refused it.
+    pub definite: bool,
+    /// Requests for newer updates that found nothing.
+    pub requests: u32,
+}
+
+impl FeedRecord {
+    /// Returns the value of `deboot.feed_update` and, behind the feed, of the `DebootFeed` variable.
+    fn update(&self) -> String {
+        let mut text = format!("index:{}", self.index);
+        if let Some(timestamp) = self.timestamp {
+            text += &format!(",time:{timestamp}");
+        }
+        let sure = u8::from(self.definite);
+        text += &format!(",definite:{sure},requests:{}", self.requests);
+        text
+    }
+
+    /// Returns the text of the `DebootFeed` variable.
+    pub fn variable(&self) -> String {
+        format!("{} {}", self.feed, self.update())
+    }
+}
+
 /// Everything the loader says about a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Hexadecimal reference.
+    /// Hexadecimal address of the root chunk; the key of encrypted content stays here.
     pub reference: String,
+    /// The feed that led there.
+    pub feed: Option<FeedRecord>,
     /// Name of the manifest.
     pub name: String,
     /// Version of the manifest.
@@ -159,6 +194,13 @@ impl Record {
 
     fn block(&self, detail: Detail) -> String {
         let mut block = format!("deboot.reference={}", self.reference);
+        if let Some(feed) = &self.feed {
+            block += &format!(
+                " deboot.feed={} deboot.feed_update={}",
+                feed.feed,
+                feed.update()
+            );
+        }
         if detail >= Detail::Names {
             block += &format!(
                 " deboot.name={} deboot.version={}",

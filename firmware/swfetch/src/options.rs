@@ -2,7 +2,7 @@
 //!
 //! Words separated by white space. A boot manager or the UEFI shell may put the program's own name first; that word is skipped.
 use alloc::string::String;
-use content::Reference;
+use release::target::{Target, TargetError};
 
 /// The file read when the load options are empty; at most 4 KiB.
 pub const OPTIONS_PATH: &str = "EFI/deboot/options";
@@ -26,8 +26,8 @@ pub enum Mode {
 pub struct Options {
     /// What to do.
     pub mode: Mode,
-    /// `reference=<hex>`: replaces the reference of `deboot.toml`.
-    pub reference: Option<Reference>,
+    /// `reference=<digits>[/path]` or `feed=<owner>/<topic>[/path]`: replaces what `deboot.toml` names. The last one counts.
+    pub target: Option<Target>,
     /// `poweroff`: switch the machine off when a fetch, a self-test or a failed boot ends, and ask nothing.
     pub poweroff: bool,
 }
@@ -37,12 +37,12 @@ pub struct Options {
 pub enum OptionsError {
     /// A word that is no option.
     #[error(
-        "unknown option `{0}`: known are fetch, selftest, poweroff, reference=<64 or 128 hex digits>"
+        "unknown option `{0}`: known are fetch, selftest, poweroff, reference=<64 or 128 hex digits>[/path], feed=<owner>/<topic>[/path]"
     )]
     Unknown(String),
-    /// A reference that is none.
-    #[error("option reference=: {0}")]
-    Reference(content::ReferenceError),
+    /// A reference or a feed that is none.
+    #[error("option {0}=: {1}")]
+    Target(&'static str, TargetError),
     /// More than [`OPTIONS_BYTES_MAX`].
     #[error("options are longer than 4096 bytes")]
     Length,
@@ -66,10 +66,8 @@ impl Options {
                 "selftest" => options.mode = Mode::Selftest,
                 "boot" => options.mode = Mode::Boot,
                 "poweroff" => options.poweroff = true,
-                _ => match word.strip_prefix("reference=") {
-                    Some(hex) => {
-                        options.reference = Some(hex.parse().map_err(OptionsError::Reference)?);
-                    }
+                _ => match target(word)? {
+                    Some(target) => options.target = Some(target),
                     None if index == 0 && is_program_name(word) => {}
                     None => return Err(OptionsError::Unknown(word.chars().take(64).collect())),
                 },
@@ -77,6 +75,18 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Reads an option that names what to boot.
+fn target(word: &str) -> Result<Option<Target>, OptionsError> {
+    let (name, target) = match word.split_once('=') {
+        Some(("reference", text)) => ("reference", Target::from_reference(text)),
+        Some(("feed", text)) => ("feed", Target::from_feed(text)),
+        _ => return Ok(None),
+    };
+    target
+        .map(Some)
+        .map_err(|error| OptionsError::Target(name, error))
 }
 
 fn is_program_name(word: &str) -> bool {
@@ -121,6 +131,21 @@ mod tests {
         let options = Options::parse("swfetch.efi fetch\r\npoweroff\n").unwrap();
         assert_eq!(options.mode, Mode::Fetch);
         assert!(options.poweroff);
+    }
+
+    #[test]
+    fn what_to_boot_is_a_reference_or_a_feed() {
+        let digits = "ab".repeat(32);
+        let options = Options::parse(&alloc::format!("reference=bzz://{digits}/a")).unwrap();
+        assert_eq!(options.target.unwrap().path, "a");
+        let owner = "cd".repeat(20);
+        let options = Options::parse(&alloc::format!("x.efi feed={owner}/stable/a")).unwrap();
+        let expected = alloc::format!("feed:{owner}/stable/a").parse().unwrap();
+        assert_eq!(options.target, Some(expected));
+        for wrong in ["reference=ab", "reference=", "feed=ab/c", "feed=stable"] {
+            let error = Options::parse(wrong).unwrap_err();
+            assert!(matches!(error, OptionsError::Target(..)), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! Wall time from the firmware's calendar, checked for sense.
+use alloc::format;
+use alloc::string::String;
 
 /// 2026-01-01T00:00:00Z: a clock before this was never set.
 pub const EARLIEST_S: u64 = 1_767_225_600;
@@ -56,6 +58,16 @@ pub fn unix_seconds(date: Date) -> Option<u64> {
     (EARLIEST_S..LATEST_S).contains(&seconds).then_some(seconds)
 }
 
+/// Writes a length of time in its largest unit: "45 s", "12 min", "3 h", "16 days".
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +88,22 @@ mod tests {
         assert_eq!(at(2026, 11, 22), Some(1_795_350_896));
         assert_eq!(at(2028, 2, 29), Some(1_835_440_496));
         assert_eq!(at(2099, 12, 31), Some(4_102_403_696));
+    }
+
+    #[test]
+    fn ages_are_written_in_their_largest_unit() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+            (u64::MAX, "213503982334601 days"),
+        ] {
+            assert_eq!(age(seconds), text);
+        }
     }
 
     #[test]

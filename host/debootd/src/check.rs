@@ -122,6 +122,7 @@ fn status(sources: &Sources, reference: String, timings: Vec<Timing>, efi: EfiSt
         version: sources.release_file.version.clone(),
         sequence: sources.release_file.sequence,
         reference,
+        feed: line.feed.clone(),
         timings,
         fetched: line
             .fetched
@@ -146,6 +147,13 @@ fn compare_efi(problems: &mut Vec<Problem>, sources: &Sources, timings: &[Timing
         line.reference.as_deref(),
         EFI,
         efi.reference.as_deref(),
+    );
+    differs(
+        problems,
+        "feed",
+        line.feed_text.as_deref(),
+        EFI,
+        efi.feed.as_deref(),
     );
     differs(problems, "sequence", line.sequence, EFI, efi.sequence);
     if let Some(variable) = &efi.timings {

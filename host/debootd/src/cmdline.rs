@@ -1,5 +1,5 @@
 //! The `deboot.*` block of the kernel command line.
-use crate::status::{Fetched, Timing};
+use crate::status::{Feed, Fetched, Timing};
 use std::collections::BTreeSet;
 
 /// What the block says; a key that is missing is `None`.
@@ -7,6 +7,10 @@ use std::collections::BTreeSet;
 pub struct CommandLine {
     /// `deboot.reference`
     pub reference: Option<String>,
+    /// `deboot.feed` and `deboot.feed_update`.
+    pub feed: Option<Feed>,
+    /// Both as they stand there, with a space between: what `DebootFeed` says too.
+    pub feed_text: Option<String>,
     /// `deboot.name`, decoded.
     pub name: Option<String>,
     /// `deboot.version`, decoded.
@@ -58,15 +62,44 @@ impl CommandLine {
     pub fn parse(text: &str) -> Result<Self, CommandLineError> {
         let mut block = Self::default();
         let mut seen = BTreeSet::new();
+        let mut feed = None;
         for word in text.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=') else {
                 continue;
             };
-            if key.starts_with("deboot.") && seen.insert(key) {
-                block.take(key, value)?;
+            if !key.starts_with("deboot.") || !seen.insert(key) {
+                continue;
+            }
+            match (key, feed) {
+                ("deboot.feed", _) => feed = Some(value),
+                ("deboot.feed_update", Some(name)) => block.take_feed(name, value)?,
+                _ => block.take(key, value)?,
             }
         }
         Ok(block)
+    }
+
+    /// The loader writes the feed first and the update right behind it.
+    fn take_feed(&mut self, name: &str, update: &str) -> Result<(), CommandLineError> {
+        let mut feed = Feed {
+            feed: name.to_owned(),
+            index: 0,
+            time: None,
+            definite: false,
+            requests: 0,
+        };
+        for (key, n) in pairs("deboot.feed_update", update)? {
+            match key.as_str() {
+                "index" => feed.index = n,
+                "time" => feed.time = Some(n),
+                "definite" => feed.definite = n != 0,
+                "requests" => feed.requests = n,
+                _ => {}
+            }
+        }
+        self.feed = Some(feed);
+        self.feed_text = Some(format!("{name} {update}"));
+        Ok(())
     }
 
     fn take(&mut self, key: &str, value: &str) -> Result<(), CommandLineError> {
@@ -189,6 +222,26 @@ mod tests {
                 peers: Some(24)
             }
         );
+    }
+
+    #[test]
+    fn a_feed_is_read_with_its_update() {
+        let line = CommandLine::parse(
+            "deboot.reference=ab deboot.feed=1f/9c deboot.feed_update=index:39,time:1795350896,definite:1,requests:12,later:7 \
+             deboot.feed=a/b deboot.feed_update=index:99",
+        )
+        .unwrap();
+        let feed = line.feed.unwrap();
+        assert_eq!(
+            (feed.feed.as_str(), feed.index, feed.time),
+            ("1f/9c", 39, Some(1_795_350_896))
+        );
+        assert_eq!((feed.definite, feed.requests), (true, 12));
+        assert!(line.feed_text.unwrap().starts_with("1f/9c index:39,"));
+        let none = CommandLine::parse("deboot.feed_update=index:1").unwrap();
+        assert_eq!(none.feed, None);
+        let error = CommandLine::parse("deboot.feed=a/b deboot.feed_update=index:x").unwrap_err();
+        assert!(error.to_string().contains("deboot.feed_update:index"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ const ATTRIBUTES_BYTES: usize = 4;
 pub struct EfiVariables {
     /// `DebootReference`
     pub reference: Option<String>,
+    /// `DebootFeed`
+    pub feed: Option<String>,
     /// `DebootSequence`
     pub sequence: Option<u64>,
     /// `DebootTimings`
@@ -119,6 +121,7 @@ impl EfiVariables {
         };
         Ok(Some(Self {
             reference: text(directory, "DebootReference")?,
+            feed: text(directory, "DebootFeed")?,
             sequence,
             timings,
             previous_error: text(directory, "DebootPreviousError")?,

@@ -24,6 +24,21 @@ pub struct Fetched {
     pub peers: Option<u64>,
 }
 
+/// The update of a feed that was booted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Feed {
+    /// `<owner>/<topic>`, hexadecimal.
+    pub feed: String,
+    /// Index of the update.
+    pub index: u64,
+    /// When it was made, Unix seconds, as its owner says; an update that wraps its content does not say.
+    pub time: Option<u64>,
+    /// The loader waited until the network gave the next index up; otherwise only the peers nearest to it refused it.
+    pub definite: bool,
+    /// Requests for newer updates that found nothing.
+    pub requests: u64,
+}
+
 /// How the EFI variables compare with the kernel command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -49,8 +64,11 @@ pub struct Status {
     pub version: String,
     /// Only rises.
     pub sequence: u64,
-    /// What was booted.
+    /// What was booted: the address of its root chunk.
     pub reference: String,
+    /// The feed that led there.
+    #[serde(default)]
+    pub feed: Option<Feed>,
     /// How long it took, in order of time; empty when the loader did not say.
     pub timings: Vec<Timing>,
     /// What was fetched.
@@ -109,6 +127,12 @@ impl Display for Status {
             self.ready_uptime_ms / 1000,
             self.ready_uptime_ms % 1000,
         )?;
+        if let Some(feed) = &self.feed {
+            write!(f, " feed={} feed_index={}", feed.feed, feed.index)?;
+            if let Some(time) = feed.time {
+                write!(f, " feed_time={time}")?;
+            }
+        }
         match &self.previous_error {
             Some(error) => write!(f, " previous_error={error:?}"),
             None => Ok(()),

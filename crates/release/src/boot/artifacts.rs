@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
 use content::collect::{allocate, place};
-use content::{Join, JoinConfig};
+use content::{Join, JoinConfig, Reference};
 
 /// Archives begin at multiples of this. SPEC Linux Documentation/driver-api/early-userspace/buffer-format.rst: padding with zeros
 /// between archives is skipped.
@@ -18,6 +18,8 @@ pub(super) struct Artifacts {
     files: Vec<File>,
     /// Asked for and not received. Files may share chunks.
     outstanding: BTreeSet<ChunkAddress>,
+    /// Those of them that are hard to get: others are wanted in their place.
+    delayed: BTreeSet<ChunkAddress>,
     in_flight_max: usize,
     architecture: Architecture,
     total_bytes: u64,
@@ -35,6 +37,7 @@ struct Buffers {
 
 struct File {
     part: Part,
+    reference: Reference,
     size: u64,
     join: Join,
     /// Where it begins in its buffer.
@@ -79,6 +82,7 @@ impl Artifacts {
         Ok(Self {
             files,
             outstanding: BTreeSet::new(),
+            delayed: BTreeSet::new(),
             in_flight_max: limits.in_flight_max.max(1),
             architecture: limits.architecture,
             total_bytes,
@@ -114,7 +118,8 @@ impl Artifacts {
 
     /// Returns the next chunk: first the root of every file, then the kernel in file order, then the archives.
     pub(super) fn poll_want(&mut self) -> Option<ChunkAddress> {
-        if self.outstanding.len() >= self.in_flight_max {
+        let in_flight = self.outstanding.len().saturating_sub(self.delayed.len());
+        if in_flight >= self.in_flight_max {
             return None;
         }
         for file in &mut self.files {
@@ -129,7 +134,7 @@ impl Artifacts {
 
     pub(super) fn handle_chunk(&mut self, chunk: VerifiedChunk) -> Result<(), BootError> {
         let address = chunk.address();
-        if !self.outstanding.remove(&address) {
+        if !self.forget(address) {
             return Ok(());
         }
         let waiting = |file: &File| file.join.is_waiting_for(address);
@@ -159,17 +164,49 @@ impl Artifacts {
         self.drain()
     }
 
+    /// Stops waiting for a chunk; says whether it was waited for.
+    fn forget(&mut self, address: ChunkAddress) -> bool {
+        self.delayed.remove(&address);
+        self.outstanding.remove(&address)
+    }
+
     pub(super) fn handle_unavailable(&mut self, address: ChunkAddress) -> Result<(), BootError> {
+        self.forget(address);
         for file in &mut self.files {
             file.join
                 .handle_unavailable(address)
-                .map_err(|error| BootError::in_part(file.part, error))?;
+                .map_err(|error| BootError::in_part(file.part, &file.reference, error))?;
         }
-        Ok(())
+        self.drain()
+    }
+
+    pub(super) fn handle_delayed(&mut self, address: ChunkAddress) -> Result<(), BootError> {
+        if self.outstanding.contains(&address) {
+            self.delayed.insert(address);
+        }
+        for file in &mut self.files {
+            file.join
+                .handle_delayed(address)
+                .map_err(|error| BootError::in_part(file.part, &file.reference, error))?;
+        }
+        self.drain()
+    }
+
+    /// Returns a chunk that no file needs any more.
+    pub(super) fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
+        loop {
+            let mut files = self.files.iter_mut();
+            let address = files.find_map(|file| file.join.poll_obsolete())?;
+            let mut files = self.files.iter();
+            if !files.any(|file| file.join.is_waiting_for(address)) {
+                self.forget(address);
+                return Some(address);
+            }
+        }
     }
 
     fn allocate(&mut self) -> Result<(), BootError> {
-        let buffer = |part, size| allocate(size).map_err(|error| BootError::in_part(part, error));
+        let buffer = |part, size| allocate(size).map_err(|_| BootError::OutOfMemory { part, size });
         let kernel_bytes = self.files.first().map_or(0, |kernel| kernel.size);
         self.buffers = Some(Buffers {
             kernel: buffer(Part::Kernel, kernel_bytes)?,
@@ -220,9 +257,6 @@ impl File {
         start: u64,
         limits: &BootLimits,
     ) -> Result<Self, BootError> {
-        if artifact.reference.key.is_some() {
-            return Err(BootError::EncryptionUnsupported { part });
-        }
         let size = artifact.size;
         let config = JoinConfig {
             size_max: size,
@@ -231,6 +265,7 @@ impl File {
         };
         Ok(Self {
             part,
+            reference: artifact.reference,
             size,
             join: Join::new(artifact.reference, config),
             start: usize::try_from(start).map_err(|_| BootError::OutOfMemory { part, size })?,
@@ -241,7 +276,7 @@ impl File {
         let part = self.part;
         self.join
             .handle_chunk(chunk)
-            .map_err(|error| BootError::in_part(part, error))?;
+            .map_err(|error| BootError::in_part(part, &self.reference, error))?;
         match self.join.size() {
             Some(found) if found != self.size => Err(BootError::Size {
                 part,

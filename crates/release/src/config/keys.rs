@@ -66,6 +66,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 pub(super) const REFERENCE: Key = key("", "reference");
+pub(super) const FEED: Key = key("", "feed");
+pub(super) const FEED_PATIENCE: Time = time(key("", "feed_patience"), 2 * SECOND, 0, 10 * MINUTE);
 pub(super) const CMDLINE_APPEND: Key = key("", "cmdline_append");
 pub(super) const BOOT_TIMEOUT: Time = time(key("", "boot_timeout"), 30 * MINUTE, 0, 24 * HOUR);
 pub(super) const RETRY_AFTER: Time = time(key("", "retry_after"), 30 * SECOND, 0, 24 * HOUR);
@@ -111,8 +113,10 @@ pub(super) const BOOTSTRAP_TIMEOUT: Time =
     time(key("swarm", "bootstrap_timeout"), MINUTE, SECOND, HOUR);
 
 /// Every key, by table.
-pub(super) const ALL: [Key; 25] = [
+pub(super) const ALL: [Key; 27] = [
     REFERENCE,
+    FEED,
+    FEED_PATIENCE.key,
     CMDLINE_APPEND,
     BOOT_TIMEOUT.key,
     RETRY_AFTER.key,

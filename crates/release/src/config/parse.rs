@@ -5,10 +5,10 @@ use super::{
     DNS_SERVERS_MAX, NetworkConfig, StaticAddress, SwarmConfig,
 };
 use crate::place::Place;
+use crate::target::Target;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use content::Reference;
 use core::net::Ipv4Addr;
 use core::ops::Range;
 use core::time::Duration;
@@ -44,7 +44,8 @@ pub(super) fn parse(text: &str) -> Result<BootConfig, ConfigError> {
     network.check_keys()?;
     swarm.check_keys()?;
     Ok(BootConfig {
-        reference: root.reference()?,
+        target: root.target()?,
+        feed_patience: root.time(keys::FEED_PATIENCE)?,
         cmdline_append: root.cmdline_append()?,
         network: network.network()?,
         swarm: swarm.swarm()?,
@@ -192,19 +193,33 @@ impl<'a> Table<'a> {
             })
     }
 
-    fn reference(&self) -> Result<Reference, ConfigError> {
-        let item = self.get(keys::REFERENCE).ok_or(ConfigError::Missing {
-            key: keys::REFERENCE,
-            example: "reference = \"<64 hexadecimal digits>\"",
-        })?;
-        let text = self.text_of(keys::REFERENCE, item)?;
-        let text = text.strip_prefix("bzz://").unwrap_or(text);
-        text.trim_end_matches('/')
-            .parse()
-            .map_err(|error| ConfigError::Reference {
-                at: self.place(item.span()),
-                error,
-            })
+    fn target(&self) -> Result<Target, ConfigError> {
+        let (reference, feed) = (self.get(keys::REFERENCE), self.get(keys::FEED));
+        let (key, item) = match (reference, feed) {
+            (Some(item), None) => (keys::REFERENCE, item),
+            (None, Some(item)) => (keys::FEED, item),
+            (Some(_), Some(item)) => {
+                let at = self.place(item.span());
+                return Err(ConfigError::TwoTargets { at });
+            }
+            (None, None) => {
+                return Err(ConfigError::Missing {
+                    key: keys::REFERENCE,
+                    example: "reference = \"<64 hexadecimal digits>\"",
+                });
+            }
+        };
+        let text = self.text_of(key, item)?;
+        let target = if key == keys::FEED {
+            Target::from_feed(text)
+        } else {
+            Target::from_reference(text)
+        };
+        target.map_err(|error| ConfigError::Target {
+            at: self.place(item.span()),
+            key,
+            error,
+        })
     }
 
     fn cmdline_append(&self) -> Result<String, ConfigError> {

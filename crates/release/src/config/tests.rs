@@ -16,7 +16,7 @@ fn minimal() -> BootConfig {
 #[test]
 fn a_reference_alone_is_a_configuration() {
     let config = minimal();
-    assert_eq!(config.reference.to_hex(), &REFERENCE[13..77]);
+    assert_eq!(config.target.to_string(), &REFERENCE[13..77]);
     assert_eq!(config.cmdline_append, "");
     assert_eq!(config.network.static_address, None);
     assert_eq!(config.swarm.network_id, 1);
@@ -39,7 +39,7 @@ fn a_reference_alone_is_a_configuration() {
 fn the_documented_example_is_the_default() {
     let example = BootConfig::parse(EXAMPLE).unwrap();
     let mut expected = minimal();
-    expected.reference = example.reference;
+    expected.target = example.target.clone();
     assert_eq!(example, expected);
 }
 
@@ -68,7 +68,7 @@ fn the_documented_defaults_are_the_codes() {
     }
     let config = BootConfig::parse(&active).unwrap();
     let mut expected = minimal();
-    expected.reference = config.reference;
+    expected.target = config.target.clone();
     assert_eq!(config, expected, "a documented default is not the default");
     for key in keys::ALL {
         if key == keys::NETWORK || key == keys::SWARM {
@@ -88,12 +88,16 @@ fn the_documented_defaults_are_the_codes() {
 
 /// The examples without a default (`#= `) are valid too.
 #[test]
-fn the_documented_static_address_is_valid() {
+fn the_documented_feed_and_static_address_are_valid() {
     let active: std::vec::Vec<_> = EXAMPLE
         .lines()
+        // The feed stands in the place of the reference.
+        .filter(|line| !line.starts_with("reference = "))
         .map(|line| line.strip_prefix("#= ").unwrap_or(line))
         .collect();
     let config = BootConfig::parse(&active.join("\n")).unwrap();
+    assert!(matches!(config.target.name, crate::target::Name::Feed(_)));
+    assert_eq!(config.target.path, "x86/stable");
     let address = config.network.static_address.unwrap();
     assert_eq!(address.prefix_length, 24);
     assert!(address.gateway.is_some());
@@ -104,6 +108,7 @@ fn the_documented_static_address_is_valid() {
 #[test]
 fn the_documented_ranges_are_the_codes() {
     let times = [
+        keys::FEED_PATIENCE,
         keys::BOOT_TIMEOUT,
         keys::RETRY_AFTER,
         keys::LINK_TIMEOUT,
@@ -212,7 +217,7 @@ fn references_may_be_written_as_addresses() {
         digits.to_uppercase(),
     ] {
         let config = BootConfig::parse(&format!("reference = '{text}'")).unwrap();
-        assert_eq!(config.reference.to_hex(), digits);
+        assert_eq!(config.target.to_string(), digits);
     }
 }
 
@@ -362,6 +367,23 @@ fn errors_of_the_reference_are_precise() {
         "line 1, column 13: reference: a reference has 64 or 128 hexadecimal digits, this has 3 characters"
     );
     assert_eq!(error("reference = 5").id(), "DB0505");
+    assert_eq!(
+        error("feed = \"abc\"").to_string(),
+        "line 1, column 8: feed: a feed is written \"<owner>/<topic>\", there is no slash in this"
+    );
+    assert_eq!(error("feed = \"abc/x\"").id(), "DB0513");
+    let both = error(&format!("{REFERENCE}feed = \"abc/x\""));
+    assert_eq!(
+        both.to_string(),
+        "line 2, column 8: feed and reference are both there; remove one of them"
+    );
+    assert_eq!(both.id(), "DB0514");
+    let path = format!(
+        "reference = \"{}/{}\"",
+        &REFERENCE[13..77],
+        "x".repeat(2000)
+    );
+    assert_eq!(error(&path).id(), "DB0506");
     let twice = error(&format!("{REFERENCE}{REFERENCE}"));
     assert!(
         matches!(&twice, ConfigError::Syntax { at, .. } if at.line == 2),

@@ -2,6 +2,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
+use release::FeedMemory;
 use swfetch::AGENT;
 use swfetch::failure::Failure;
 use swfetch::handover::{Record, utf16_nul};
@@ -17,6 +18,8 @@ const LASTING: VariableAttributes = VOLATILE.union(VariableAttributes::NON_VOLAT
 
 /// Most bytes read of a text variable.
 const TEXT_BYTES_MAX: usize = 1024;
+/// Most bytes read of `DebootFeeds`; eight records have 480.
+const FEEDS_BYTES_MAX: usize = 512;
 
 /// Says whether Secure Boot is enforced; `None` when firmware does not know it.
 pub(crate) fn secure_boot() -> Option<bool> {
@@ -81,12 +84,34 @@ pub(crate) fn publish_boot(record: &Record, memory_peak_bytes: u64) {
         VOLATILE,
         &record.timings_json(memory_peak_bytes),
     );
+    match &record.feed {
+        Some(feed) => set(cstr16!("DebootFeed"), &DEBOOT, VOLATILE, &feed.variable()),
+        // An earlier attempt may have left one. Nothing depends on it.
+        None => drop(runtime::delete_variable(cstr16!("DebootFeed"), &DEBOOT)),
+    }
     let last = cstr16!("DebootLastError");
     if let Some(error) = text(last, &DEBOOT) {
         set(cstr16!("DebootPreviousError"), &DEBOOT, VOLATILE, &error);
         // Nothing depends on it: a variable that stays is overwritten by the next failure.
         let _ = runtime::delete_variable(last, &DEBOOT);
     }
+}
+
+/// Reads the newest updates accepted of every feed.
+pub(crate) fn feed_memory() -> FeedMemory {
+    let mut buffer = [0u8; FEEDS_BYTES_MAX];
+    match runtime::get_variable(cstr16!("DebootFeeds"), &DEBOOT, &mut buffer) {
+        Ok((bytes, _)) => FeedMemory::decode(bytes),
+        Err(_) => FeedMemory::default(),
+    }
+}
+
+/// Stores them: in flash, and out of the reach of the running system.
+pub(crate) fn store_feed_memory(memory: &FeedMemory) -> Result<(), Status> {
+    let name = cstr16!("DebootFeeds");
+    let attributes = VariableAttributes::NON_VOLATILE.union(VariableAttributes::BOOTSERVICE_ACCESS);
+    let bytes = memory.encode();
+    runtime::set_variable(name, &DEBOOT, attributes, &bytes).map_err(|error| error.status())
 }
 
 /// Remembers a failure across resets, writing flash only when it is another one.

@@ -9,6 +9,7 @@ fn record() -> Record {
     timings.mark(Mark::Config, 99);
     Record {
         reference: "5d".repeat(32),
+        feed: None,
         name: "example host".into(),
         version: "2026.11.3".into(),
         sequence: 17,
@@ -29,6 +30,32 @@ fn the_block_comes_first_and_is_what_the_document_says() {
         "5d".repeat(32)
     );
     assert_eq!(line, Ok(expected));
+}
+
+#[test]
+fn a_feed_stands_behind_the_reference_and_in_its_variable() {
+    let mut record = record();
+    let name = format!("{}/{}", "1f".repeat(20), "9c".repeat(32));
+    let mut feed = FeedRecord {
+        feed: name.clone(),
+        index: 39,
+        timestamp: Some(1_795_350_896),
+        definite: true,
+        requests: 12,
+    };
+    record.feed = Some(feed.clone());
+    let line = record.command_line("", "").unwrap();
+    let expected = format!(
+        "deboot.reference={} deboot.feed={name} deboot.feed_update=index:39,time:1795350896,definite:1,requests:12 deboot.name=example",
+        "5d".repeat(32)
+    );
+    assert!(line.starts_with(&expected), "{line}");
+    feed.timestamp = None;
+    feed.definite = false;
+    assert_eq!(
+        feed.variable(),
+        format!("{name} index:39,definite:0,requests:12")
+    );
 }
 
 #[test]

@@ -5,14 +5,20 @@ use super::pump::{self, Task};
 use crate::efi::handover::{Initrd, Kernel};
 use crate::efi::{heap, variables, watchdog};
 use alloc::format;
+use alloc::string::String;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
+use content::feed::Patience;
 use content::{Join, JoinConfig, JoinError, Reference};
-use release::boot::{Boot, BootError, BootLimits, BootPhase, Payload};
+use core::time::Duration;
+use p2p::Instant;
+use release::boot::{Boot, BootError, BootLimits, BootPhase, FollowedFeed, Payload};
 use release::config::BootConfig;
 use release::manifest::Architecture;
+use release::target::{Name, Target};
 use swarm::Node;
 use swfetch::failure::{Failure, id};
-use swfetch::handover::{Fetched, Mark, Record};
+use swfetch::handover::{FeedRecord, Fetched, Mark, Record};
+use swfetch::wall;
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: Architecture = Architecture::X86_64;
@@ -25,12 +31,20 @@ const IN_FLIGHT_MAX: usize = 512;
 /// Fetches the release and starts it. Returns only when that failed.
 pub(crate) fn boot(machine: &mut Machine, config: &BootConfig) -> Failure {
     match fetch_release(machine, config) {
-        Ok((payload, fetched)) => match start(machine, config, payload, fetched) {
-            Ok(never) => match never {},
-            Err(failure) => failure,
-        },
+        Ok((payload, resolved, fetched)) => {
+            match start(machine, config, payload, &resolved, fetched) {
+                Ok(never) => match never {},
+                Err(failure) => failure,
+            }
+        }
         Err(failure) => failure,
     }
+}
+
+/// What a reference or feed turned out to be.
+struct Resolved {
+    reference: Reference,
+    followed: Option<FollowedFeed>,
 }
 
 /// What cannot happen: a kernel that was started and did not come back.
@@ -39,16 +53,22 @@ pub(crate) enum Never {}
 fn fetch_release(
     machine: &mut Machine,
     config: &BootConfig,
-) -> Result<(Payload, Fetched), Failure> {
+) -> Result<(Payload, Resolved, Fetched), Failure> {
     let mut session = Session::open(machine, config)?;
     let limits = BootLimits {
         architecture: ARCHITECTURE,
         kernel_bytes_max: config.kernel_bytes_max,
         initramfs_bytes_max: config.initramfs_bytes_max,
         in_flight_max: IN_FLIGHT_MAX,
+        feeds: variables::feed_memory(),
+        patience: Patience::Absent,
     };
+    machine.console.line(&format!("boot: {}", config.target));
     let mut task = Release {
-        boot: Boot::new(config.reference, limits),
+        boot: Boot::new(config.target.clone(), limits),
+        patience: config.feed_patience,
+        provisional_since: None,
+        feed_announced: false,
         announced: false,
     };
     let result = session.run(machine, config, &mut task);
@@ -56,6 +76,10 @@ fn fetch_release(
     let fetched = session.close(machine, bytes);
     result?;
     machine.mark(Mark::Fetch);
+    let resolved = Resolved {
+        reference: task.boot.reference(),
+        followed: task.boot.followed().cloned(),
+    };
     let payload = task.boot.into_payload().ok_or_else(|| {
         Failure::new(
             id::INTERNAL,
@@ -64,7 +88,7 @@ fn fetch_release(
             "report this with the log of this boot",
         )
     })?;
-    Ok((payload, fetched))
+    Ok((payload, resolved, fetched))
 }
 
 /// Fetches the plain file the reference names and throws the verified bytes away; returns bytes and milliseconds.
@@ -72,6 +96,17 @@ pub(crate) fn fetch_only(
     machine: &mut Machine,
     config: &BootConfig,
 ) -> Result<(u64, u64, Fetched), Failure> {
+    let (Name::Reference(reference), "") = (config.target.name, config.target.path.as_str()) else {
+        return Err(Failure::new(
+            id::BAD_OPTIONS,
+            format!(
+                "fetch needs the reference of a plain file, not {}",
+                config.target
+            ),
+            "the option fetch measures one file; paths and feeds are for booting",
+            "name the file by its own reference",
+        ));
+    };
     let mut session = Session::open(machine, config)?;
     let join = JoinConfig {
         size_max: u64::MAX,
@@ -79,7 +114,7 @@ pub(crate) fn fetch_only(
         ordered: false,
     };
     let mut task = PlainFile {
-        join: Join::new(config.reference, join),
+        join: Join::new(reference, join),
         bytes: 0,
         first_ms: None,
     };
@@ -144,6 +179,11 @@ impl Session {
 /// A boot as a task.
 struct Release {
     boot: Boot,
+    /// How long newer updates of a feed are waited for.
+    patience: Duration,
+    /// Since when only that is waited for, with which update.
+    provisional_since: Option<Instant>,
+    feed_announced: bool,
     announced: bool,
 }
 
@@ -172,6 +212,7 @@ impl ChunkConsumer for Release {
 impl Task for Release {
     fn step(&self) -> &'static str {
         match self.boot.phase() {
+            BootPhase::Feed => "feed",
             BootPhase::Directory => "directory",
             BootPhase::Manifest => "manifest",
             BootPhase::Artifacts | BootPhase::Done => "fetch",
@@ -180,7 +221,32 @@ impl Task for Release {
     fn progress(&self) -> (u64, Option<u64>) {
         self.boot.progress()
     }
+    fn tick(&mut self, now: Instant) -> Result<(), BootError> {
+        if !self.boot.is_feed_provisional() {
+            self.provisional_since = None;
+            return Ok(());
+        }
+        let since = *self.provisional_since.get_or_insert(now);
+        if now.saturating_since(since) < self.patience {
+            return Ok(());
+        }
+        self.boot.settle_feed()
+    }
+    fn is_searching(&self) -> bool {
+        self.boot.phase() == BootPhase::Feed
+    }
+    fn note_requests(&mut self, address: ChunkAddress, requests: u32) {
+        self.boot.note_requests(address, requests);
+    }
     fn after_chunks(&mut self, machine: &mut Machine) {
+        if !self.feed_announced
+            && let Some(followed) = self.boot.followed()
+        {
+            self.feed_announced = true;
+            machine
+                .console
+                .line(&describe_feed(followed, machine.wall()));
+        }
         if self.announced {
             return;
         }
@@ -197,6 +263,22 @@ impl Task for Release {
     fn explain(&self, error: BootError) -> Failure {
         explain_boot(&error)
     }
+}
+
+/// Says in one line what a feed led to: index, age, and how sure that is.
+fn describe_feed(followed: &FollowedFeed, wall_s: Option<u64>) -> String {
+    let FollowedFeed {
+        feed,
+        index,
+        timestamp,
+        certainty,
+    } = followed;
+    let made = match (timestamp, wall_s) {
+        (Some(time), Some(now)) if *time <= now => format!("made {} ago", wall::age(now - time)),
+        (Some(time), _) => format!("made at Unix time {time}"),
+        (None, _) => String::from("without a time"),
+    };
+    format!("feed {feed}: update {index}, {made}; {certainty}")
 }
 
 fn explain_boot(error: &BootError) -> Failure {
@@ -268,6 +350,7 @@ fn start(
     machine: &mut Machine,
     config: &BootConfig,
     payload: Payload,
+    resolved: &Resolved,
     fetched: Fetched,
 ) -> Result<Never, Failure> {
     let mut kernel = Kernel::load(&payload.kernel)?;
@@ -289,7 +372,8 @@ fn start(
     machine.mark(Mark::Exec);
     let manifest = &payload.manifest;
     let record = Record {
-        reference: config.reference.to_hex(),
+        reference: format!("{}", resolved.reference.address),
+        feed: resolved.followed.as_ref().map(feed_record),
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         sequence: manifest.sequence,
@@ -307,6 +391,7 @@ fn start(
             )
         })?;
     kernel.set_command_line(&line)?;
+    remember_feed(machine, resolved);
     variables::publish_boot(&record, u64::try_from(own_bytes).unwrap_or(u64::MAX));
     let init_us = machine.clock.start_micros();
     variables::publish_loader(
@@ -329,10 +414,36 @@ fn start(
     Err(failure)
 }
 
-/// Puts another reference into a configuration.
-pub(crate) fn with_reference(mut config: BootConfig, reference: Option<Reference>) -> BootConfig {
-    if let Some(reference) = reference {
-        config.reference = reference;
+fn feed_record(followed: &FollowedFeed) -> FeedRecord {
+    FeedRecord {
+        feed: format!("{}", followed.feed),
+        index: followed.index,
+        timestamp: followed.timestamp,
+        definite: followed.certainty.is_definite(),
+        requests: followed.certainty.requests(),
+    }
+}
+
+/// Remembers the update that is about to be started, so that none older is started after it.
+fn remember_feed(machine: &mut Machine, resolved: &Resolved) {
+    let Some(followed) = &resolved.followed else {
+        return;
+    };
+    let mut memory = variables::feed_memory();
+    if memory.remember(followed.feed, followed.index)
+        && let Err(status) = variables::store_feed_memory(&memory)
+    {
+        // A full or broken variable store must not stop a machine that has a verified release in its memory.
+        machine.console.line(&format!(
+            "feed: the update's index cannot be remembered ({status:?}); an older one would be accepted next time"
+        ));
+    }
+}
+
+/// Puts something else to boot into a configuration.
+pub(crate) fn with_target(mut config: BootConfig, target: Option<Target>) -> BootConfig {
+    if let Some(target) = target {
+        config.target = target;
     }
     config
 }

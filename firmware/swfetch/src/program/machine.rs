@@ -84,6 +84,12 @@ impl Machine {
         self.clock.now()
     }
 
+    /// Seconds since 1970, unless the machine's clock makes no sense.
+    pub(crate) fn wall(&self) -> Option<u64> {
+        let since_start = self.now().as_millis() / 1000;
+        (self.wall_s != WALL_FALLBACK_S).then(|| self.wall_s.saturating_add(since_start))
+    }
+
     /// Records the end of a step.
     pub(crate) fn mark(&mut self, mark: Mark) {
         let now = self.now();

@@ -73,7 +73,7 @@ fn one(machine: &mut Machine, attempts: u32, unattended: &mut Unattended) -> Res
         selftest::run(machine);
         return Ok(());
     }
-    let config = attempt::with_reference(machine.read_config()?, options.reference);
+    let config = attempt::with_target(machine.read_config()?, options.target);
     unattended.retry_after = config.retry_after;
     unattended.retries_left = config
         .retries_max

@@ -6,7 +6,7 @@ use super::trouble::Trouble;
 use crate::efi::watchdog;
 use alloc::format;
 use alloc::string::String;
-use bmt::ChunkConsumer;
+use bmt::{ChunkAddress, ChunkConsumer};
 use core::time::Duration;
 use p2p::Instant;
 use release::config::BootConfig;
@@ -34,6 +34,19 @@ pub(crate) trait Task: ChunkConsumer {
     fn progress(&self) -> (u64, Option<u64>);
     /// Called after chunks were handed over: takes results out, records times.
     fn after_chunks(&mut self, machine: &mut Machine);
+    /// Called in every turn: what waits for time only gets its turn here.
+    fn tick(&mut self, now: Instant) -> Result<(), Self::Error> {
+        let _ = now;
+        Ok(())
+    }
+    /// Says whether missing chunks are what it expects: it looks for the end of a feed.
+    fn is_searching(&self) -> bool {
+        false
+    }
+    /// Takes note of how many requests were made for a chunk that nobody had.
+    fn note_requests(&mut self, address: ChunkAddress, requests: u32) {
+        let _ = (address, requests);
+    }
     /// Puts an error into words.
     fn explain(&self, error: Self::Error) -> Failure;
 }
@@ -71,6 +84,7 @@ pub(crate) fn run<T: Task>(
         }
         let moved = network.turn(machine, now, node);
         pump.events(machine, network, node, task, now)?;
+        task.tick(now).map_err(|error| task.explain(error))?;
         if task.is_done() {
             return Ok(());
         }
@@ -163,7 +177,14 @@ impl Pump<'_> {
                             .line("swarm: no peer for a long time; asking again");
                         node.request(now, address);
                     } else {
-                        self.trouble.note_chunk(machine, address, failure);
+                        if let ChunkFailure::NotFound { peers_asked }
+                        | ChunkFailure::TimedOut { peers_asked } = failure
+                        {
+                            task.note_requests(address, peers_asked);
+                        }
+                        if !task.is_searching() {
+                            self.trouble.note_chunk(machine, address, failure);
+                        }
                         task.handle_unavailable(address)
                             .map_err(|error| self.trouble.complete(task.explain(error)))?;
                     }

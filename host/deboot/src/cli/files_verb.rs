@@ -4,6 +4,7 @@ use super::progress::bytes;
 use super::{ExitStatus, Failure, Output};
 use crate::check::{self, Checked};
 use crate::disk::{self, ConfigText, Contents};
+use release::target::Name;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -91,13 +92,14 @@ pub(super) fn check(args: &CheckArgs, out: &Output) -> Result<(), Failure> {
     let file = args.file.display();
     let (value, text) = match check::check(&args.file)? {
         Checked::BootConfig(config) => {
-            let reference = config.reference.to_hex();
-            let text = format!("{file}: a valid boot configuration for {reference}");
+            let target = config.target.to_string();
+            let text = format!("{file}: a valid boot configuration for {target}");
             let kind = "boot configuration";
-            (
-                json!({"valid": true, "kind": kind, "reference": reference}),
-                text,
-            )
+            let name = match config.target.name {
+                Name::Reference(_) => "reference",
+                Name::Feed(_) => "feed",
+            };
+            (json!({"valid": true, "kind": kind, name: target}), text)
         }
         Checked::Manifest(manifest) => (
             json!({

@@ -217,7 +217,7 @@ fn a_written_configuration_is_one_the_firmware_reads() {
         ),
     };
     let config = BootConfig::parse(&text.to_string()).unwrap();
-    assert_eq!(config.reference, text.reference);
+    assert_eq!(config.target, release::Target::of(text.reference));
     assert_eq!(config.cmdline_append, "quiet \"x\"");
     assert_eq!(config.swarm.network_id, 10);
     assert_eq!(config.swarm.generation, swarm::Generation::V14);

@@ -17,7 +17,7 @@ pub enum Mode {
     Boot,
     /// `fetch`: fetch the plain file that the reference names, discard the verified bytes, print the rate.
     Fetch,
-    /// `selftest`: measure hashing and decryption in this machine; touches no network.
+    /// `selftest` alone: measure hashing and decryption in this machine; touches no network.
     Selftest,
 }
 
@@ -26,6 +26,8 @@ pub enum Mode {
 pub struct Options {
     /// What to do.
     pub mode: Mode,
+    /// `selftest` before a fetch: a machine's speed drifts, so what is compared is measured in one start.
+    pub selftest_first: bool,
     /// `reference=<digits>[/path]` or `feed=<owner>/<topic>[/path]`: replaces what `deboot.toml` names. The last one counts.
     pub target: Option<Target>,
     /// `poweroff`: switch the machine off when a fetch, a self-test or a failed boot ends, and ask nothing.
@@ -59,11 +61,12 @@ impl Options {
             return Err(OptionsError::Length);
         }
         let mut options = Self::default();
+        let mut selftest = false;
         let words = text.split(|c: char| c.is_whitespace() || c == '\0');
         for (index, word) in words.filter(|word| !word.is_empty()).enumerate() {
             match word {
                 "fetch" => options.mode = Mode::Fetch,
-                "selftest" => options.mode = Mode::Selftest,
+                "selftest" => selftest = true,
                 "boot" => options.mode = Mode::Boot,
                 "poweroff" => options.poweroff = true,
                 _ => match target(word)? {
@@ -72,6 +75,11 @@ impl Options {
                     None => return Err(OptionsError::Unknown(word.chars().take(64).collect())),
                 },
             }
+        }
+        match options.mode {
+            Mode::Fetch => options.selftest_first = selftest,
+            _ if selftest => options.mode = Mode::Selftest,
+            _ => {}
         }
         Ok(options)
     }
@@ -130,7 +138,10 @@ mod tests {
     fn words_set_mode_and_poweroff() {
         let options = Options::parse("swfetch.efi fetch\r\npoweroff\n").unwrap();
         assert_eq!(options.mode, Mode::Fetch);
-        assert!(options.poweroff);
+        assert!(options.poweroff && !options.selftest_first);
+        let options = Options::parse("selftest fetch").unwrap();
+        assert_eq!((options.mode, options.selftest_first), (Mode::Fetch, true));
+        assert_eq!(Options::parse("selftest").unwrap().mode, Mode::Selftest);
     }
 
     #[test]

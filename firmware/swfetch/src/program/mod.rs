@@ -82,6 +82,9 @@ fn one(machine: &mut Machine, attempts: u32, unattended: &mut Unattended) -> Res
     match options.mode {
         Mode::Boot | Mode::Selftest => Err(attempt::boot(machine, &config)),
         Mode::Fetch => {
+            if options.selftest_first {
+                selftest::run(machine);
+            }
             let (bytes, ms, fetched) = attempt::fetch_only(machine, &config)?;
             let rate = (bytes / 1024)
                 .saturating_mul(1000)

@@ -220,7 +220,10 @@ struct Debit<'a> {
 
 impl<'a> Debit<'a> {
     fn prepare(node: &'a Inner, session: &'a Session, price: i64) -> Option<Self> {
-        lock(&session.account).prepare_debit(price).then_some(Self {
+        // The guard must be gone, and nothing made that is dropped, when the account says no: a debit that is dropped locks the
+        // account again.
+        let prepared = lock(&session.account).prepare_debit(price);
+        prepared.then(|| Self {
             node,
             session,
             price,
@@ -256,5 +259,33 @@ impl Drop for Debit<'_> {
         if let Err(overdrawn) = result {
             self.overdrawn(overdrawn, "ghost overdraw");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::config;
+    use super::*;
+    use crate::accounting::Account;
+    use crate::{Generation, Profile};
+    use bmt::Overlay;
+    use std::sync::{Mutex, mpsc};
+
+    #[tokio::test]
+    async fn a_debit_of_a_peer_that_has_left_is_refused_and_blocks_nobody() {
+        let config = config(0x10, Profile::Public, Generation::Both);
+        let node = super::super::Node::start(config).await.unwrap();
+        let account = Arc::new(Mutex::new(Account::new(Profile::Public)));
+        let peer = node.inner.peer_id;
+        let session = Session::new(Overlay([1; 32]), peer, false, account);
+        let inner = node.inner.clone();
+        // On a thread of its own, because what failed here failed by waiting for itself.
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let is_refused = Debit::prepare(&inner, &session, 10_000).is_none();
+            sender.send(is_refused)
+        });
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(10)), Ok(true));
+        assert_eq!(node.counters().disconnects_for_debt, 0);
     }
 }

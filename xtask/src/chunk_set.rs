@@ -1,28 +1,90 @@
-//! Publishes what `deboot publish` refuses to: releases that are broken on purpose, for tests.
+//! Publishes what `deboot publish` refuses to: releases that are broken or incomplete on purpose, for tests.
 use anyhow::{Context, Result};
 use bmt::{ChunkAddress, VerifiedChunk};
 use chunkset::TarWriter;
 use content::mantaray::Builder;
-use content::{Reference, Splitter};
-use std::collections::BTreeMap;
+use content::{KeySource, RedundancyLevel, Reference, Splitter};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Chunks by address, and a directory over them.
+/// Chunks in the order in which they were made, and a directory over them.
 #[derive(Default)]
 pub(crate) struct ChunkSet {
-    chunks: BTreeMap<ChunkAddress, VerifiedChunk>,
+    chunks: Vec<VerifiedChunk>,
+    known: BTreeSet<ChunkAddress>,
     directory: Builder,
+    level: RedundancyLevel,
+    is_encrypted: bool,
+    files: u64,
 }
 
 impl ChunkSet {
+    /// Starts a set whose files and directory are encrypted.
+    pub(crate) fn encrypted() -> Self {
+        Self {
+            directory: Builder::new().with_keys(keys(u64::MAX)),
+            is_encrypted: true,
+            ..Self::default()
+        }
+    }
+
+    /// Starts a set whose files and directory have parity chunks and replicas.
+    pub(crate) fn redundant(level: RedundancyLevel) -> Self {
+        Self {
+            directory: Builder::new().with_level(level),
+            level,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a chunk.
+    pub(crate) fn put(&mut self, chunk: VerifiedChunk) {
+        if self.known.insert(chunk.address()) {
+            self.chunks.push(chunk);
+        }
+    }
+
+    /// Takes one chunk out of the set.
+    pub(crate) fn take(&mut self, address: ChunkAddress) -> Option<VerifiedChunk> {
+        let found = self
+            .chunks
+            .iter()
+            .position(|chunk| chunk.address() == address)?;
+        self.known.remove(&address);
+        Some(self.chunks.remove(found))
+    }
+
     /// Adds a file and returns its reference.
     pub(crate) fn add(&mut self, path: &str, bytes: &[u8]) -> Reference {
-        let mut splitter = Splitter::new();
-        let mut sink = |chunk: VerifiedChunk| drop(self.chunks.insert(chunk.address(), chunk));
-        splitter.update(bytes, &mut sink);
-        let reference = splitter.finish(&mut sink);
+        let mut splitter = Splitter::new().with_level(self.level);
+        if self.is_encrypted {
+            self.files += 1;
+            splitter = splitter.with_keys(keys(self.files));
+        }
+        splitter.update(bytes, &mut |chunk| self.put(chunk));
+        let reference = splitter.finish(&mut |chunk| self.put(chunk));
         self.directory.add(path, reference, BTreeMap::new());
         reference
+    }
+
+    /// Adds the directory over all files and returns its reference.
+    ///
+    /// # Errors
+    /// An entry does not fit into a directory.
+    pub(crate) fn add_directory(&mut self) -> Result<Reference> {
+        let directory = std::mem::take(&mut self.directory);
+        Ok(directory.finish(&mut |chunk| self.put(chunk))?)
+    }
+
+    /// Takes every `nth` chunk away, whatever it is: data, parity, root or replica. Returns how many.
+    pub(crate) fn remove_every(&mut self, nth: usize) -> usize {
+        let before = self.chunks.len();
+        let mut number = 0usize;
+        self.chunks.retain(|_| {
+            number += 1;
+            !number.is_multiple_of(nth)
+        });
+        before - self.chunks.len()
     }
 
     /// Writes the set and returns the reference of the directory.
@@ -30,17 +92,33 @@ impl ChunkSet {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(mut self, path: &Path) -> Result<String> {
-        let directory = std::mem::take(&mut self.directory);
-        let mut sink = |chunk: VerifiedChunk| drop(self.chunks.insert(chunk.address(), chunk));
-        let root = directory.finish(&mut sink)?;
-        let cannot = || format!("cannot write {}", path.display());
-        let mut writer = TarWriter::new(Vec::new());
-        for chunk in self.chunks.values() {
-            writer.append(root.address, chunk).with_context(cannot)?;
-        }
-        std::fs::write(path, writer.finish()?).with_context(cannot)?;
+        let root = self.add_directory()?;
+        self.write_below(root.address, path)?;
         Ok(root.to_hex())
     }
+
+    /// Writes the set as one that belongs to `root`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_below(&self, root: ChunkAddress, path: &Path) -> Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let mut writer = TarWriter::new(Vec::new());
+        for chunk in &self.chunks {
+            writer.append(root, chunk).with_context(cannot)?;
+        }
+        std::fs::write(path, writer.finish()?).with_context(cannot)
+    }
+}
+
+/// Keys that are the same in every run: nothing here is secret.
+fn keys(file: u64) -> KeySource {
+    let mut count = 0u64;
+    Box::new(move || {
+        count += 1;
+        let seed = [file.to_le_bytes(), count.to_le_bytes()].concat();
+        bmt::keccak256(&seed)
+    })
 }
 
 /// Lower-case hexadecimal.

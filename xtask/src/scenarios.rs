@@ -14,6 +14,16 @@ use std::time::Duration;
 pub(crate) enum Content {
     /// The demonstration's release.
     Good,
+    /// The same, encrypted.
+    Encrypted,
+    /// The same, as the fourth update of a feed that the disk names.
+    Feed,
+    /// The same, as an update that wraps the root chunk of the directory; the disk names a feed manifest.
+    FeedManifest,
+    /// The same with redundancy level 1, and one chunk in twenty gone from the network.
+    OneInTwentyGone,
+    /// A feed that nobody has published in.
+    EmptyFeed,
     /// The same, and the disk asks for something else.
     WrongReference,
     /// A manifest that is no JSON.

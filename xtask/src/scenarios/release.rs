@@ -1,4 +1,6 @@
 //! The releases that the boots ask for.
+mod names;
+
 use super::Content;
 use crate::chunk_set::{ChunkSet, addresses};
 use crate::image::{Built, NAME, VERSION};
@@ -15,11 +17,32 @@ const SHORT_KERNEL_BYTES: usize = 256 * 1024;
 /// A reference that nothing has.
 const NOTHING: &str = "deb0070000000000000000000000000000000000000000000000000000000000";
 
+/// One release.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// The line of `deboot.toml` that names it.
+    pub(crate) line: String,
+    /// What the booted system must report: 64 digits.
+    pub(crate) reference: String,
+    /// Its chunk set.
+    pub(crate) chunks: PathBuf,
+}
+
+impl Published {
+    /// A release named by its reference; the key of an encrypted one is not reported.
+    fn by_reference(reference: &str, chunks: &Path) -> Self {
+        Self {
+            line: format!("reference = \"{reference}\""),
+            reference: reference.chars().take(64).collect(),
+            chunks: chunks.to_owned(),
+        }
+    }
+}
+
 /// All releases, published once for all boots.
 #[derive(Clone, Debug)]
 pub(crate) struct Releases {
-    /// Reference to ask for and chunk set.
-    by_content: BTreeMap<Content, (String, PathBuf)>,
+    by_content: BTreeMap<Content, Published>,
     /// Address of a chunk in the middle of the good kernel.
     pub(crate) middle_chunk: String,
 }
@@ -39,8 +62,13 @@ impl Releases {
         let set = directory.join("good.tar");
         let published = stage::publish(deboot, &good.directory, &set)?;
         let mut by_content = BTreeMap::new();
-        by_content.insert(Content::Good, (published.reference, set.clone()));
-        by_content.insert(Content::WrongReference, (NOTHING.to_owned(), set));
+        let by_reference = |reference: &str| Published::by_reference(reference, &set);
+        by_content.insert(Content::Good, by_reference(&published.reference));
+        by_content.insert(Content::WrongReference, by_reference(NOTHING));
+        for content in names::CONTENTS {
+            let set = directory.join(format!("{content:?}.tar"));
+            by_content.insert(content, names::publish(content, good, set)?);
+        }
         let short = kernel
             .get(..SHORT_KERNEL_BYTES)
             .context("a kernel of less than 256 KiB")?;
@@ -53,7 +81,8 @@ impl Releases {
             Content::NotAKernel,
         ] {
             let set = directory.join(format!("{content:?}.tar"));
-            by_content.insert(content, (bad(content, short, &set)?, set));
+            let reference = bad(content, short, &set)?;
+            by_content.insert(content, Published::by_reference(&reference, &set));
         }
         Ok(Self {
             by_content,
@@ -61,11 +90,11 @@ impl Releases {
         })
     }
 
-    /// Returns the reference to ask for and the chunk set.
+    /// Returns what to ask for.
     ///
     /// # Errors
     /// Never for contents that [`publish`](Self::publish) knows.
-    pub(crate) fn find(&self, content: Content) -> Result<&(String, PathBuf)> {
+    pub(crate) fn find(&self, content: Content) -> Result<&Published> {
         self.by_content
             .get(&content)
             .with_context(|| format!("no release {content:?}"))

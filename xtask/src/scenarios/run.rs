@@ -1,5 +1,5 @@
 //! Runs boots, two at a time, and judges them.
-use super::release::Releases;
+use super::release::{Published, Releases};
 use super::{Card, Expected, Incident, Scenario};
 use crate::boot::{self, APPLICATION_MARK, Outcome, Seen, Watch};
 use crate::check::Verdict;
@@ -66,13 +66,13 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
     let directory = tools.directory.join(format!("{number:02}"));
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join("claim"), scenario.claim)?;
-    let (reference, chunks) = tools.releases.find(scenario.content)?;
+    let published = tools.releases.find(scenario.content)?;
     let plan = Plan {
         deboot: tools.deboot.clone(),
         storers: scenario.storers,
         profile: scenario.profile.to_owned(),
         generation: scenario.generation.to_owned(),
-        chunks: chunks.clone(),
+        chunks: published.chunks.clone(),
         faults: faults(scenario, &tools.releases.middle_chunk),
         // A network that is restarted has to come back at the same place.
         base_port: if scenario.incident == Incident::None {
@@ -90,7 +90,7 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
         Some(devnet) if scenario.bootnode_exists => devnet.bootnode.clone(),
         _ => NOBODY.to_owned(),
     };
-    let disk = make_disk(tools, &directory, reference, &bootnode)?;
+    let disk = make_disk(tools, &directory, published, &bootnode)?;
     let mut machine = Machine::new(&disk, &directory);
     machine.network = match scenario.card {
         Card::Working => Network::User,
@@ -116,7 +116,12 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
             "the boot was over before the middle of its fetch was seen ({})",
             seen.outcome
         );
-        judge(scenario, &seen, reference, &tools.releases.middle_chunk)
+        judge(
+            scenario,
+            &seen,
+            &published.reference,
+            &tools.releases.middle_chunk,
+        )
     });
     judged.with_context(|| format!("see {}", directory.display()))
 }
@@ -135,13 +140,19 @@ fn faults(scenario: &Scenario, middle_chunk: &str) -> Vec<String> {
 }
 
 /// Makes a disk whose configuration has short deadlines, so that a boot that must fail fails soon.
-fn make_disk(tools: &Tools, directory: &Path, reference: &str, bootnode: &str) -> Result<PathBuf> {
+fn make_disk(
+    tools: &Tools,
+    directory: &Path,
+    published: &Published,
+    bootnode: &str,
+) -> Result<PathBuf> {
     let config = format!(
-        "reference = \"{reference}\"\n\
+        "{}\n\
          boot_timeout = \"9min\"\nretry_after = \"0s\"\n\n\
          [network]\nlink_timeout = \"15s\"\ndhcp_timeout = \"15s\"\n\n\
          [swarm]\nnetwork_id = 10\nbootnodes = [\"{bootnode}\"]\n\
-         attempt_timeout = \"8s\"\nchunk_timeout = \"30s\"\nbootstrap_timeout = \"20s\"\n"
+         attempt_timeout = \"8s\"\nchunk_timeout = \"30s\"\nbootstrap_timeout = \"20s\"\n",
+        published.line
     );
     let file = |name: &str, text: &str| -> Result<PathBuf> {
         let path = directory.join(name);

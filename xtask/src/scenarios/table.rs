@@ -24,6 +24,7 @@ const GOOD: Scenario = Scenario {
 /// Returns all boots.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = good();
+    all.extend(names());
     all.extend(bad_content());
     all.extend(bad_storers());
     all.extend(bad_days());
@@ -54,6 +55,70 @@ fn good() -> Vec<Scenario> {
             limit: Duration::from_secs(600),
             ..GOOD
         },
+    ]
+}
+
+/// Every way to name a release, in a network of either generation.
+fn names() -> Vec<Scenario> {
+    let boot = |claim, content, generation, said| Scenario {
+        claim,
+        content,
+        generation,
+        said,
+        ..GOOD
+    };
+    let feed: &[&str] = &["feed:", ": update 3, made "];
+    let manifest: &[&str] = &[": update 0, without a time"];
+    use Content::{Encrypted, Feed, FeedManifest, OneInTwentyGone};
+    vec![
+        boot(
+            "an encrypted release boots from generation 14",
+            Encrypted,
+            "14",
+            &["+key"],
+        ),
+        boot(
+            "an encrypted release boots from generation 15",
+            Encrypted,
+            "15",
+            &["+key"],
+        ),
+        boot(
+            "the newest update of a feed boots from generation 14",
+            Feed,
+            "14",
+            feed,
+        ),
+        boot(
+            "the newest update of a feed boots from generation 15",
+            Feed,
+            "15",
+            feed,
+        ),
+        boot(
+            "a feed manifest boots from generation 14",
+            FeedManifest,
+            "14",
+            manifest,
+        ),
+        boot(
+            "a feed manifest boots from generation 15",
+            FeedManifest,
+            "15",
+            manifest,
+        ),
+        boot(
+            "level 1 boots from generation 14 with one chunk in twenty gone",
+            OneInTwentyGone,
+            "14",
+            &[],
+        ),
+        boot(
+            "level 1 boots from generation 15 with one chunk in twenty gone",
+            OneInTwentyGone,
+            "15",
+            &[],
+        ),
     ]
 }
 
@@ -99,6 +164,11 @@ fn bad_content() -> Vec<Scenario> {
             "a kernel that is not a PE image is an error",
             Content::NotAKernel,
             &["DB0437", "DB0601"],
+        ),
+        bad(
+            "a feed without an update is an error",
+            Content::EmptyFeed,
+            &["DB0440"],
         ),
         Scenario {
             claim: "a chunk that is missing everywhere is an error",

@@ -3,6 +3,7 @@ use super::*;
 use crate::testing::{Answers, Store, drive, pattern};
 use crate::{Join, JoinConfig, RedundancyLevel};
 use bmt::ChunkConsumer;
+use sha2::Digest;
 use std::format;
 use std::string::{String, ToString};
 use std::vec;
@@ -218,11 +219,13 @@ fn an_encrypted_directory_is_built_with_a_key_for_every_node() {
     let mut builder = Builder::new()
         .with_keys(keys())
         .with_level(RedundancyLevel::Medium);
+    let mut files = Vec::new();
     for number in 0..100u8 {
-        let address = ChunkAddress([number; 32]);
+        let address = ChunkAddress([number + 1; 32]);
         let key = Some([number + 1; 32]);
         let path = format!("dir-{}/{number}.bin", number % 7);
         builder.add(&path, Reference { address, key }, metadata(&[("n", "x")]));
+        files.push(path);
     }
     builder.add_metadata("/", metadata(&[("website-index-document", "i")]));
     let root = builder.finish(&mut |chunk| store.put(chunk)).unwrap();
@@ -235,6 +238,62 @@ fn an_encrypted_directory_is_built_with_a_key_for_every_node() {
                 .any(|window| window == b"dir-" || window == b".bin")
         );
     }
+    files.sort();
+    let listed = list(&store, root, Answers::Shuffled(2)).unwrap();
+    let paths: Vec<_> = listed.iter().map(|item| item.path.clone()).collect();
+    let expected = [b"/".to_vec()]
+        .into_iter()
+        .chain(files.iter().map(|path| path.clone().into_bytes()));
+    assert_eq!(paths, expected.collect::<Vec<_>>());
+    for path in files {
+        let number: u8 = path.split(['/', '.']).nth(1).unwrap().parse().unwrap();
+        let entry = look_up(&store, root, &path).unwrap();
+        assert_eq!(entry.reference.unwrap().key, Some([number + 1; 32]));
+    }
+    assert_eq!(look_up(&store, root, "/").unwrap().reference, None);
+    // Obfuscation keys differ from node to node.
+    let obfuscated: std::collections::BTreeSet<_> =
+        listed.iter().map(|item| item.entry.reference).collect();
+    assert_eq!(obfuscated.len(), 101);
+}
+
+#[test]
+fn every_path_of_bees_encrypted_directories_is_found() {
+    let store = Store::load(include_bytes!("../../testdata/directories.bin"));
+    let mut directories = 0;
+    for case in vectors()["directories"].as_array().unwrap() {
+        let root: Reference = text(&case["reference"]).parse().unwrap();
+        if root.key.is_none() {
+            continue;
+        }
+        directories += 1;
+        let listed = list(&store, root, Answers::Shuffled(5)).unwrap();
+        let files = case["files"].as_array().unwrap();
+        assert_eq!(listed.len(), files.len());
+        for file in files {
+            let path = text(&file["path"]);
+            let entry = look_up(&store, root, path).unwrap();
+            let reference = entry.reference.unwrap();
+            assert!(reference.key.is_some());
+            assert_eq!(entry.metadata["Filename"], path.rsplit('/').next().unwrap());
+            assert_eq!(
+                look_up(&store, root, &format!("{path}x")),
+                Err(MantarayError::NotFound)
+            );
+            if file["length"].as_u64().unwrap() > 4096 {
+                continue;
+            }
+            let hash = sha2::Sha256::digest(read_file(&store, reference));
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hash, text(&file["sha256"]), "{path}");
+        }
+        // Without its key, or with another, it is no directory.
+        let mut wrong = root;
+        wrong.key = Some([1; 32]);
+        assert!(look_up(&store, wrong, "vmlinuz").is_err());
+        assert!(look_up(&store, Reference::plain(root.address), "vmlinuz").is_err());
+    }
+    assert_eq!(directories, 2);
 }
 
 /// 10,000 files: how many chunks one look-up reads. Numbers in one flat directory are the worst case, one node for each digit.

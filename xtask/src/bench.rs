@@ -3,6 +3,7 @@ mod allowance;
 mod boots;
 mod ceiling;
 mod content;
+mod update;
 
 use crate::cli::{BenchOptions, SWFETCH_BYTES_MAX};
 use crate::packages::{self, Need};
@@ -100,6 +101,9 @@ fn measure_boots(rounds: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<Mea
     }
     if wanted("allowance") {
         measures.extend(allowance::measure(&bench)?);
+    }
+    if wanted("update") {
+        measures.push(update::measure(&bench)?);
     }
     Ok(measures)
 }

@@ -37,7 +37,21 @@ pub(crate) fn build(directory: &Path, cmdline: &str) -> Result<Built> {
     let kernel = packages::kernel()?;
     let busybox = packages::busybox()?;
     let debootd = programs::debootd()?;
-    let initramfs = initramfs(&kernel, &busybox, &debootd)?;
+    build_from(&kernel, &busybox, &debootd, directory, cmdline)
+}
+
+/// Builds a release from these parts.
+///
+/// # Errors
+/// A file cannot be read, or the parts do not fit.
+pub(crate) fn build_from(
+    kernel: &Kernel,
+    busybox: &Path,
+    debootd: &Path,
+    directory: &Path,
+    cmdline: &str,
+) -> Result<Built> {
+    let initramfs = initramfs(kernel, busybox, debootd)?;
     let release = Release {
         name: NAME.to_owned(),
         version: VERSION.to_owned(),
@@ -53,7 +67,7 @@ pub(crate) fn build(directory: &Path, cmdline: &str) -> Result<Built> {
         .context("a manifest without initramfs")?;
     Ok(Built {
         directory: directory.to_owned(),
-        kernel_release: kernel.release,
+        kernel_release: kernel.release.clone(),
         kernel_bytes: manifest.kernel.size,
         initramfs_bytes: initramfs.size,
     })

@@ -79,6 +79,15 @@ pub(crate) fn host(package: &str) -> Result<PathBuf> {
     existing(target().join("debug").join(package))
 }
 
+/// Builds an example of a package, and returns its path.
+///
+/// # Errors
+/// It does not build.
+pub(crate) fn example(package: &str, name: &str) -> Result<PathBuf> {
+    build(cargo().args(["build", "--quiet", "--package", package, "--example", name]))?;
+    existing(target().join("debug/examples").join(name))
+}
+
 /// Builds a static `debootd` for the image and returns its path.
 ///
 /// # Errors

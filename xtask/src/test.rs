@@ -10,7 +10,7 @@ use crate::{bee_lab, image, paths, stage};
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -45,8 +45,39 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
             Err(error) => report.add("the boots can be prepared", Err(error), 0.0),
         }
     }
+    if filter.is_empty() {
+        bee_tests(&mut report);
+    }
     bee_boots(&wanted, &mut report);
     Ok(report.finish())
+}
+
+/// How the workspace's own tests against real bee say what they need.
+const BEE_IGNORED: &str = " ... ignored, needs BEE_BIN";
+const BEE_TESTS_CLAIM: &str = "clients and storers work with real bee nodes";
+
+/// Runs the workspace's tests against the bees of `BEE_BIN`, which `cargo test` leaves out. One at a time: a lab takes the whole machine.
+fn bee_tests(report: &mut Report) {
+    let arguments = ["--test", "bee", "--", "--ignored", "--test-threads", "1"];
+    let (bees, script) = (bee_lab::binaries(), bee_lab::script());
+    match (bees, script) {
+        (Ok(bees), Some(script)) if !bees.is_empty() => {
+            println!("---- {BEE_TESTS_CLAIM}");
+            let mut cargo = cargo();
+            cargo.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
+            // Needs a node that is not started here.
+            cargo.args(["--skip", "our_storer_dials_a_full_bee"]).env("BEE_LAB", script);
+            count_tests(BEE_TESTS_CLAIM, cargo, report);
+        }
+        (Err(error), _) => report.add(BEE_TESTS_CLAIM, Err(error), 0.0),
+        (Ok(_), script) => {
+            let reason = match script {
+                Some(_) => "BEE_BIN is not set: NOT TESTED AGAINST REAL BEE",
+                None => "BEE_LAB does not name beelab.py: NOT TESTED AGAINST REAL BEE",
+            };
+            report.add(BEE_TESTS_CLAIM, Ok(Verdict::Skipped(reason.to_owned())), 0.0);
+        }
+    }
 }
 
 const BEE_CLAIM: &str = "a release boots from a lab of real bee nodes";
@@ -114,16 +145,25 @@ fn tools() -> Result<Tools> {
 /// Runs the workspace's own tests and counts them.
 fn cargo_test(report: &mut Report) {
     println!("---- cargo test");
+    let mut cargo = cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    count_tests("cargo test runs", cargo, report);
+}
+
+/// Runs test binaries and adds what they count to the report.
+fn count_tests(claim: &str, cargo: Command, report: &mut Report) {
     let start = Instant::now();
-    match cargo_test_counts() {
-        Err(error) => report.add("cargo test runs", Err(error), start.elapsed().as_secs_f64()),
+    match test_counts(cargo) {
+        Err(error) => report.add(claim, Err(error), start.elapsed().as_secs_f64()),
         Ok((counts, success)) => {
             let whole = counts.failed.is_empty() == success;
-            report.add_counts(counts.passed, counts.failed, counts.ignored);
+            // Tests against bee are run, or reported as skipped, on their own.
+            let ignored = counts.ignored.saturating_sub(counts.needs_bee);
+            report.add_counts(counts.passed, counts.failed, ignored);
             if !whole {
                 let error = anyhow::anyhow!("cargo test failed outside of tests: see above");
                 report.add(
-                    "all tests can be built and run",
+                    claim,
                     Err(error),
                     start.elapsed().as_secs_f64(),
                 );
@@ -137,6 +177,8 @@ struct Counts {
     passed: usize,
     failed: Vec<String>,
     ignored: usize,
+    /// Of the ignored ones, those against real bee.
+    needs_bee: usize,
 }
 
 impl Counts {
@@ -155,15 +197,14 @@ impl Counts {
             .and_then(|rest| rest.strip_suffix(" ... FAILED"))
         {
             self.failed.push(name.to_owned());
+        } else if line.ends_with(BEE_IGNORED) {
+            self.needs_bee += 1;
         }
     }
 }
 
-fn cargo_test_counts() -> Result<(Counts, bool)> {
-    let mut cargo = cargo();
-    cargo
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .stdout(Stdio::piped());
+fn test_counts(mut cargo: Command) -> Result<(Counts, bool)> {
+    cargo.stdout(Stdio::piped());
     let mut child = Guard::spawn(&mut cargo)?;
     let stdout = child.0.stdout.take().context("cargo without stdout")?;
     let reader = std::thread::spawn(move || {
@@ -236,7 +277,7 @@ mod tests {
             "running 3 tests",
             "test a::b ... ok",
             "test a::c ... FAILED",
-            "test a::d ... ignored, needs a bee",
+            "test a::d ... ignored, needs BEE_BIN",
             "test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ] {
@@ -247,7 +288,8 @@ mod tests {
             Counts {
                 passed: 13,
                 failed: vec!["a::c".to_owned()],
-                ignored: 1
+                ignored: 1,
+                needs_bee: 1,
             }
         );
     }

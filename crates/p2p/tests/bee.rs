@@ -1,4 +1,4 @@
-//! Connects to a real bee (environment variable `BEE_BIN`): Noise, Yamux, identify in both directions, the multistream fall-back.
+//! Connects to a real bee (the first one in `BEE_BIN`; ignored where there is none): Noise, Yamux, identify in both directions, the multistream fall-back.
 //!
 //! bee runs as an ultra-light node on loopback, without a chain, in a directory of its own that is removed afterwards.
 #![allow(
@@ -36,11 +36,9 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn start() -> Option<Bee> {
-    let Ok(binary) = std::env::var("BEE_BIN") else {
-        println!("SKIPPED: BEE_BIN is not set, so nothing was tried against a real bee");
-        return None;
-    };
+fn start() -> Bee {
+    let list = std::env::var("BEE_BIN").expect("NOT RUN: set BEE_BIN=/path/to/bee");
+    let binary = list.split(':').next().unwrap_or_default();
     let port = free_port();
     let directory =
         std::env::temp_dir().join(format!("deboot-p2p-bee-{}-{port}", std::process::id()));
@@ -74,11 +72,11 @@ fn start() -> Option<Bee> {
         .stderr(Stdio::null())
         .spawn()
         .expect("BEE_BIN starts");
-    Some(Bee {
+    Bee {
         process,
         directory,
         port,
-    })
+    }
 }
 
 impl Bee {
@@ -131,8 +129,9 @@ async fn connect(bee: &Bee, config: &Config) -> (Driver, &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs BEE_BIN"]
 async fn connects_to_bee_identifies_and_survives_its_pings() {
-    let Some(bee) = start() else { return };
+    let bee = start();
     let identity = Keypair::ed25519(&[42; 32]);
     let static_key = StaticKey::new(&identity, [43; 32]);
     let mut config = Config::with_static_key(identity, static_key, [44; 32]);

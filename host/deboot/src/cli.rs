@@ -7,6 +7,7 @@ mod fetch_verb;
 mod files_verb;
 mod progress;
 mod publish_verb;
+mod shell_verb;
 
 pub use args::Arguments;
 pub use failure::{ExitStatus, Failure};
@@ -60,6 +61,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Check(args) => files_verb::check(&args, &out),
         Verb::Fetch(args) => fetch_verb::fetch(&args, &out),
         Verb::Ls(args) => fetch_verb::ls(&args, &out),
+        Verb::Completions(args) => shell_verb::completions(&args),
+        Verb::Man(args) => shell_verb::man(&args, &out),
         Verb::Devnet(args) => devnet_verb::devnet(&args),
     }
 }

@@ -1,12 +1,14 @@
 //! Fetches one file: finds it in its directory if need be, then writes verified pieces as they come.
+use crate::locate::{FeedSeen, LocateError, WithRoot, locate};
 use crate::output::{OutputError, OutputFile};
 use crate::source::{Source, SourceError};
 use crate::target::Target;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
 use client::{Observer, RunError};
-use content::mantaray::{Entry, Lookup, MantarayError};
-use content::{Join, JoinConfig, JoinError, Piece, Reference};
+use content::feed::Root;
+use content::{Join, JoinConfig, JoinError, Piece, Reference, Strategy};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Chunks wanted at once: 4 MiB in flight, and the most a stream in order ever holds back.
 const IN_FLIGHT_MAX: usize = 1024;
-/// Metadata key of a directory's index document.
-const KEY_INDEX_DOCUMENT: &str = "website-index-document";
 
 /// Where a file goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub struct Fetched {
     pub reference: Reference,
     /// Bytes.
     pub bytes: u64,
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// Data chunks that were lost and computed from others.
+    pub recovered: u64,
     /// Chunks received, tree nodes and directory included.
     pub chunks: u64,
     /// Peers that delivered at least one chunk.
@@ -50,6 +54,10 @@ pub struct Fetched {
     pub elapsed: Duration,
     /// Whether the file looks like a directory (its bytes are a mantaray node).
     pub is_directory: bool,
+    /// Path inside the directory that was answered.
+    pub path: Option<String>,
+    /// The feed, if one led here.
+    pub feed: Option<FeedSeen>,
 }
 
 /// Why a download stopped.
@@ -66,23 +74,17 @@ pub enum DownloadError {
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The path could not be looked up.
-    #[error("looking up {path:?}: {source}")]
-    Lookup {
-        /// Path in the directory.
-        path: String,
-        /// Why.
-        source: Box<SourceError<MantarayError>>,
+    /// It could not be located.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// Nothing is there.
+    #[error("the file has {size} bytes; the range begins at {start}, behind its end")]
+    Range {
+        /// First byte wanted.
+        start: u64,
+        /// Bytes of the file.
+        size: u64,
     },
-    /// The path names no file.
-    #[error("{path:?} is in the directory but has no content; `deboot ls` shows what does")]
-    NoContent {
-        /// Path in the directory.
-        path: String,
-    },
-    /// No index document.
-    #[error("the directory has no index document; name a path, `deboot ls` shows them")]
-    NoIndexDocument,
     /// The file could not be fetched.
     #[error(transparent)]
     Download(Box<SourceError<DownloadError>>),
@@ -97,14 +99,20 @@ pub enum FetchError {
 impl FetchError {
     /// Says whether the directory was read and does not have the path.
     pub fn is_path_not_found(&self) -> bool {
-        let Self::Lookup { source, .. } = self else {
+        matches!(self, Self::Locate(error) if error.is_path_not_found())
+    }
+
+    fn is_root_missing(&self, root: &Root) -> bool {
+        let Self::Download(source) = self else {
             return false;
         };
-        matches!(
-            **source,
-            SourceError::Consumer(MantarayError::NotFound)
-                | SourceError::Network(RunError::Consumer(MantarayError::NotFound))
-        )
+        match &**source {
+            SourceError::Missing(address, _) => *address == root.reference.address,
+            SourceError::Network(RunError::Unavailable { address, .. }) => {
+                *address == root.reference.address
+            }
+            _ => false,
+        }
     }
 }
 
@@ -134,6 +142,15 @@ impl Gauge {
     }
 }
 
+/// What is read, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes of the file that are wanted; what lies beyond its end is left out.
+    pub range: Option<Range<u64>>,
+    /// How redundancy is used.
+    pub strategy: Strategy,
+}
+
 /// Fetches `target` from `source` into `destination`.
 ///
 /// # Errors
@@ -141,75 +158,43 @@ impl Gauge {
 pub fn fetch(
     source: &mut Source,
     target: &Target,
-    destination: &Destination,
+    (part, destination): (&Part, &Destination),
     limits: Limits,
     gauge: &Gauge,
     observer: &mut dyn Observer,
 ) -> Result<Fetched, FetchError> {
     let start = Instant::now();
-    let mut chunks = 0;
-    let (reference, left) = match &target.path {
-        None => (target.reference, limits.timeout),
-        Some(path) => {
-            let reference = resolve(source, target, path, limits, &mut chunks, observer)?;
-            let left = limits.timeout.map(|t| t.saturating_sub(start.elapsed()));
-            (reference, left)
-        }
-    };
-    let limits = Limits {
-        timeout: left,
+    let located = locate(source, target, limits.timeout, observer)?;
+    let left = || Limits {
+        timeout: limits.timeout.map(|t| t.saturating_sub(start.elapsed())),
         ..limits
     };
-    let mut fetched = download(source, reference, destination, limits, gauge, observer)?;
-    fetched.chunks += chunks;
-    fetched.elapsed = start.elapsed();
-    Ok(fetched)
-}
-
-/// Looks `path` up in the directory `target`.
-fn resolve(
-    source: &mut Source,
-    target: &Target,
-    path: &str,
-    limits: Limits,
-    chunks: &mut u64,
-    observer: &mut dyn Observer,
-) -> Result<Reference, FetchError> {
-    let mut look_up = |path: &str| -> Result<Option<Entry>, FetchError> {
-        let mut lookup = Counted::new(Lookup::new(target.reference, path));
-        let result = source.run(&mut lookup, limits.timeout, observer);
-        *chunks += lookup.chunks;
-        result.map_err(|source| FetchError::Lookup {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
-        Ok(lookup.inner.entry().cloned())
-    };
-    if path.is_empty() {
-        // SPEC swarm-wire 9.1 step 2: the directory's own metadata names the document.
-        let root = match look_up("/") {
-            Err(error) if error.is_path_not_found() => return Err(FetchError::NoIndexDocument),
-            result => result?,
-        };
-        let index = root
-            .and_then(|root| root.metadata.get(KEY_INDEX_DOCUMENT).cloned())
-            .ok_or(FetchError::NoIndexDocument)?;
-        return content_of(look_up(&index)?, &index);
+    let mut result = download(
+        source,
+        &located.root,
+        part,
+        destination,
+        left(),
+        gauge,
+        observer,
+    );
+    if let (Err(error), Some(other)) = (&result, &located.alternative)
+        && error.is_root_missing(&located.root)
+    {
+        result = download(source, other, part, destination, left(), gauge, observer);
     }
-    content_of(look_up(path)?, path)
-}
-
-fn content_of(entry: Option<Entry>, path: &str) -> Result<Reference, FetchError> {
-    entry
-        .and_then(|entry| entry.reference)
-        .ok_or_else(|| FetchError::NoContent {
-            path: path.to_owned(),
-        })
+    let mut fetched = result?;
+    fetched.chunks += located.chunks;
+    fetched.elapsed = start.elapsed();
+    fetched.path = located.path;
+    fetched.feed = located.feed;
+    Ok(fetched)
 }
 
 fn download(
     source: &mut Source,
-    reference: Reference,
+    root: &Root,
+    part: &Part,
     destination: &Destination,
     limits: Limits,
     gauge: &Gauge,
@@ -218,17 +203,18 @@ fn download(
     match destination {
         Destination::Stdout => {
             let mut sink = Sink::Stream(Box::new(io::stdout().lock()));
-            download_into(source, reference, &mut sink, limits, gauge, observer)
+            download_into(source, root, part, &mut sink, limits, gauge, observer)
         }
         Destination::File(path) => {
-            download_to_file(source, reference, path, limits, gauge, observer)
+            download_to_file(source, root, part, path, limits, gauge, observer)
         }
     }
 }
 
 fn download_to_file(
     source: &mut Source,
-    reference: Reference,
+    root: &Root,
+    part: &Part,
     path: &Path,
     limits: Limits,
     gauge: &Gauge,
@@ -241,14 +227,15 @@ fn download_to_file(
     } else {
         Sink::Stream(Box::new(file))
     };
-    let fetched = download_into(source, reference, &mut sink, limits, gauge, observer)?;
+    let fetched = download_into(source, root, part, &mut sink, limits, gauge, observer)?;
     output.commit()?;
     Ok(fetched)
 }
 
 fn download_into(
     source: &mut Source,
-    reference: Reference,
+    root: &Root,
+    part: &Part,
     sink: &mut Sink,
     limits: Limits,
     gauge: &Gauge,
@@ -259,29 +246,43 @@ fn download_into(
         in_flight_max: IN_FLIGHT_MAX,
         ordered: matches!(sink, Sink::Stream(_)),
     };
+    let range = part.range.clone().unwrap_or(0..u64::MAX);
+    let join = Join::range(root.reference, range.clone(), config).with_strategy(part.strategy);
     let mut download = Download {
-        join: Join::new(reference, config),
+        join,
         sink,
+        start: range.start,
         written: 0,
         is_directory: false,
         gauge,
     };
-    let mut counted = Counted::new(&mut download);
+    let failed = |error| FetchError::Download(Box::new(error));
+    let reader = WithRoot::new(&mut download, root.chunk.clone());
+    let reader = reader.map_err(|error| failed(SourceError::Consumer(error)))?;
+    let mut counted = Counted::new(reader);
     source
         .run(&mut counted, limits.timeout, observer)
-        .map_err(|error| FetchError::Download(Box::new(error)))?;
+        .map_err(failed)?;
     let chunks = counted.chunks;
-    let bytes = download.written;
-    let is_directory = download.is_directory;
-    download.sink.flush().map_err(FetchError::Stdout)?;
-    Ok(Fetched {
-        reference,
-        bytes,
+    let size = download.join.size().unwrap_or(0);
+    if range.start > 0 && range.start >= size {
+        let start = range.start;
+        return Err(FetchError::Range { start, size });
+    }
+    let fetched = Fetched {
+        reference: root.reference,
+        bytes: download.written,
+        size,
         chunks,
+        recovered: download.join.recovered_chunks(),
         peers_used: source.peers_used(),
         elapsed: Duration::ZERO,
-        is_directory,
-    })
+        is_directory: download.is_directory,
+        path: None,
+        feed: None,
+    };
+    download.sink.flush().map_err(FetchError::Stdout)?;
+    Ok(fetched)
 }
 
 /// Where pieces go.
@@ -293,9 +294,12 @@ enum Sink {
 }
 
 impl Sink {
-    fn write(&mut self, piece: &Piece) -> io::Result<()> {
+    fn write(&mut self, piece: &Piece, start: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.write_all_at(piece.bytes(), piece.offset()),
+            Self::File(file) => {
+                // Pieces of a part begin with the part.
+                file.write_all_at(piece.bytes(), piece.offset().saturating_sub(start))
+            }
             Self::Stream(stream) => stream.write_all(piece.bytes()),
         }
     }
@@ -312,6 +316,8 @@ impl Sink {
 struct Download<'a> {
     join: Join,
     sink: &'a mut Sink,
+    /// First byte that is wanted.
+    start: u64,
     written: u64,
     is_directory: bool,
     gauge: &'a Gauge,
@@ -328,7 +334,9 @@ impl ChunkConsumer for &mut Download<'_> {
             if piece.offset() == 0 {
                 self.is_directory = looks_like_directory(piece.bytes());
             }
-            self.sink.write(&piece).map_err(DownloadError::Write)?;
+            self.sink
+                .write(&piece, self.start)
+                .map_err(DownloadError::Write)?;
             self.written += piece.bytes().len() as u64;
         }
         self.gauge.set(self.written, self.join.size());

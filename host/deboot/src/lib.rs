@@ -17,6 +17,7 @@ pub mod disk;
 pub mod feed;
 pub mod fetch;
 pub mod list;
+pub mod locate;
 pub mod measure;
 pub mod mime;
 pub mod output;

@@ -1,9 +1,11 @@
 //! Lists a directory, with the sizes of its files.
 use crate::fetch::Counted;
+use crate::locate::WithRoot;
 use crate::source::{Source, SourceError};
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
 use client::Observer;
 use content::Reference;
+use content::feed::Root;
 use content::mantaray::{Listing, ListingConfig, MantarayError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -45,25 +47,29 @@ pub enum ListError {
     Sizes(Box<SourceError<Infallible>>),
 }
 
-/// Lists every path below `directory`, and reads the size of each file from its root chunk.
+/// Lists every path below the directory `root`, and reads the size of each file from its root chunk.
 ///
 /// # Errors
 /// See [`ListError`]. A root chunk that cannot be had is no error: that file has no size.
 pub fn list(
     source: &mut Source,
-    directory: Reference,
+    root: &Root,
     timeout: Option<Duration>,
     observer: &mut dyn Observer,
 ) -> Result<Listed, ListError> {
-    let mut listing = Counted::new(Paths {
-        listing: Listing::new(directory, ListingConfig::default()),
+    let failed = |error| ListError::Directory(Box::new(error));
+    let paths = Paths {
+        listing: Listing::new(root.reference, ListingConfig::default()),
         items: Vec::new(),
-    });
+    };
+    let paths = WithRoot::new(paths, root.chunk.clone());
+    let paths = paths.map_err(|error| failed(SourceError::Consumer(error)))?;
+    let mut listing = Counted::new(paths);
     source
         .run(&mut listing, timeout, observer)
-        .map_err(|error| ListError::Directory(Box::new(error)))?;
+        .map_err(failed)?;
     let mut chunks = listing.chunks;
-    let mut items = listing.inner.items;
+    let mut items = listing.inner.inner.items;
     let roots = items
         .iter()
         .filter_map(|item| item.reference)

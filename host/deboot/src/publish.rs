@@ -14,6 +14,7 @@ use crate::output::{OutputError, OutputFile};
 use crate::pe::PeError;
 use crate::secret::Secret;
 use crate::tree::{TreeError, TreeFile};
+use bmt::{ChunkAddress, VerifiedChunk};
 use chunkset::{TarError, TarWriter};
 use content::mantaray::MantarayError;
 use content::{RedundancyLevel, Reference};
@@ -196,6 +197,49 @@ pub fn hash(
     let plan = Plan::new(input, options)?;
     let mut meter = Meter::new(plan.bytes, progress);
     plan.run(&mut Sink::recent(None), &mut meter)
+}
+
+/// How much of a publication is new to somebody who has other chunks already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Novelty {
+    /// Chunks that are new.
+    pub new: u64,
+    /// Their bytes.
+    pub new_bytes: u64,
+    /// Chunks that are known.
+    pub known: u64,
+}
+
+/// Counts the chunks that are not `known`.
+///
+/// # Errors
+/// See [`PublishError`].
+pub fn novelty(
+    input: &Path,
+    options: &Options,
+    known: &dyn Fn(ChunkAddress) -> bool,
+    progress: Progress<'_>,
+) -> Result<Novelty, PublishError> {
+    let plan = Plan::new(input, options)?;
+    let mut novelty = Novelty {
+        new: 0,
+        new_bytes: 0,
+        known: 0,
+    };
+    let mut count = |chunk: &VerifiedChunk| {
+        if known(chunk.address()) {
+            novelty.known += 1;
+        } else {
+            novelty.new += 1;
+            novelty.new_bytes += chunk.data().len() as u64;
+        }
+        true
+    };
+    plan.run(
+        &mut Sink::exact(Some(&mut count)),
+        &mut Meter::new(plan.bytes, progress),
+    )?;
+    Ok(novelty)
 }
 
 /// A chunk set to be written, in bee's pinning export form.

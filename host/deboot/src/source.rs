@@ -78,6 +78,11 @@ impl ChunkSet {
         self.index.is_empty()
     }
 
+    /// Says whether the set holds a chunk.
+    pub fn contains(&self, address: ChunkAddress) -> bool {
+        self.index.contains_key(&address)
+    }
+
     fn add(&mut self, path: &Path) -> Result<(), ChunkSetError> {
         let open = |source| ChunkSetError::Open {
             path: path.to_owned(),

@@ -1,66 +1,16 @@
-//! Against real bee nodes. Needs `BEE_BIN` (programs between colons) and the lab script (`BEE_LAB`, or
-//! `../shared/bee-lab/beelab.py` beside the repository); says loudly when it did not run.
+//! Against real bee nodes; see [`common::lab`]. Ignored where there are none, so that nobody takes them for passed.
 mod common;
 
-use common::{expect, pattern, run};
+use common::lab::{Lab, programs};
+use common::{expect, pattern, program, release_directory, run};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const FILE_BYTES: usize = 1_000_000;
-
-struct Lab {
-    script: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-impl Lab {
-    /// Starts a boot node, five storers with the chunks between them, and an ultra-light client. On a loaded machine the nodes
-    /// sometimes miss the script's own deadlines, which says nothing about us: three attempts, each on ports of its own.
-    fn up(script: &Path, bee: &str, base_port: u16, chunks: &Path) -> (Self, serde_json::Value) {
-        let mut error = String::new();
-        for attempt in 0..3 {
-            let lab = Self {
-                script: script.to_owned(),
-                dir: tempfile::tempdir().unwrap(),
-            };
-            let output = Command::new("python3")
-                .arg(script)
-                .args(["up", "--light", "--nodes", "6", "--bee", bee, "--dir"])
-                .arg(lab.dir.path())
-                .args(["--base-port", &(base_port + 20 * attempt).to_string()])
-                .arg("--chunks")
-                .arg(chunks)
-                .output()
-                .unwrap();
-            if output.status.success() {
-                return (lab, serde_json::from_slice(&output.stdout).unwrap());
-            }
-            error = String::from_utf8_lossy(&output.stderr).into_owned();
-            eprintln!("{bee}: the lab did not come up: {error}");
-        }
-        panic!("{bee}: {error}");
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let down = Command::new("python3")
-            .arg(&self.script)
-            .args(["down", "--dir"])
-            .arg(self.dir.path())
-            .status();
-        assert!(down.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
-}
-
-fn lab_script() -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/bee-lab/beelab.py");
-    let script = std::env::var_os("BEE_LAB").map_or(default, PathBuf::from);
-    script.is_file().then_some(script)
-}
 
 /// Reads a body over HTTP/1.1; returns it with the time it took.
 fn http_get(url: &str, path: &str, limit: Duration) -> std::io::Result<(Vec<u8>, Duration)> {
@@ -101,28 +51,24 @@ fn bee_light_client(node: &serde_json::Value, reference: &str, bytes: &[u8]) -> 
 }
 
 #[test]
+#[ignore = "needs BEE_BIN"]
 fn a_file_comes_from_real_bees_in_less_time_than_bees_own_client_needs() {
-    let programs = std::env::var("BEE_BIN").unwrap_or_default();
-    let programs: Vec<&str> = programs.split(':').filter(|p| !p.is_empty()).collect();
-    let (false, Some(script)) = (programs.is_empty(), lab_script()) else {
-        // Not by eprintln: the test harness would swallow it.
-        let message = "NOT RUN: interoperability with real bee. Set BEE_BIN=/path/to/bee[:/path/to/another] and BEE_LAB=/path/to/beelab.py";
-        writeln!(std::io::stderr(), "{message}").unwrap();
-        return;
-    };
     let dir = tempfile::tempdir().unwrap();
     let bytes = pattern(FILE_BYTES, 11);
     std::fs::write(dir.path().join("file"), &bytes).unwrap();
     let publish = ["publish", "file", "--output", "chunks.tar"];
     let reference = expect(dir.path(), 0, &publish).0.trim().to_owned();
-    let base_port: u16 = std::env::var("BEE_LAB_PORT").map_or(27000, |p| p.parse().unwrap());
-    for (i, bee) in (0..).zip(programs) {
-        let (_lab, description) = Lab::up(
-            &script,
-            bee,
-            base_port + 100 * i,
-            &dir.path().join("chunks.tar"),
-        );
+    for (i, bee) in (0..).zip(&programs()) {
+        let chunks = dir.path().join("chunks.tar");
+        let arguments = [
+            "--light",
+            "--nodes",
+            "6",
+            "--chunks",
+            chunks.to_str().unwrap(),
+        ];
+        let lab = Lab::up(bee, 100 * i, &arguments);
+        let description = &lab.description;
         let nodes = description["nodes"].as_array().unwrap();
         let light = nodes.iter().find(|n| n["kind"] == "ultra-light").unwrap();
         let bootnode = description["bootnode"].as_str().unwrap();
@@ -155,4 +101,208 @@ fn a_file_comes_from_real_bees_in_less_time_than_bees_own_client_needs() {
         );
         assert!(ratio < 1.0, "{bee}: {ours:?} is not less than {theirs:?}");
     }
+}
+
+/// An HTTP client for the node.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().proxy(None);
+    let config = config.timeout_global(Some(Duration::from_secs(240)));
+    config.build().into()
+}
+
+fn get(url: &str) -> Vec<u8> {
+    let mut response = agent()
+        .get(url)
+        .call()
+        .unwrap_or_else(|e| panic!("{url}: {e}"));
+    response.body_mut().read_to_vec().unwrap()
+}
+
+fn post(url: &str, batch: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+    let mut request = agent().post(url).header("swarm-postage-batch-id", batch);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut response = request.send(body).unwrap_or_else(|e| panic!("{url}: {e}"));
+    serde_json::from_slice(&response.body_mut().read_to_vec().unwrap()).unwrap()
+}
+
+fn publish(dir: &Path, lab: &Lab, batch: &str, arguments: &[&str]) -> Value {
+    let api = lab.api(1);
+    let mut all = vec![
+        "publish",
+        "--bee-url",
+        &api,
+        "--batch",
+        batch,
+        "--state",
+        "state",
+        "--json",
+    ];
+    all.extend(arguments);
+    serde_json::from_str(&expect(dir, 0, &all).0).unwrap()
+}
+
+#[test]
+#[ignore = "needs BEE_BIN"]
+fn what_is_published_to_a_real_bee_has_its_references_and_comes_back_byte_for_byte() {
+    for (i, bee) in (0..).zip(&programs()) {
+        let lab = Lab::up(bee, 300 + 100 * i, &["--nodes", "2"]);
+        let (api, batch) = (lab.api(1), lab.batch());
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(700_000, 12);
+        std::fs::write(dir.path().join("file"), &bytes).unwrap();
+        for level in ["0", "1", "3"] {
+            let ours = publish(
+                dir.path(),
+                &lab,
+                &batch,
+                &["file", "--redundancy-level", level],
+            );
+            let reference = ours["reference"].as_str().unwrap();
+            assert!(
+                get(&format!("{api}/bytes/{reference}")) == bytes,
+                "{bee} level {level}"
+            );
+            let headers = [
+                ("swarm-redundancy-level", level),
+                ("content-type", "application/octet-stream"),
+            ];
+            let theirs = post(&format!("{api}/bytes"), &batch, &headers, &bytes);
+            assert_eq!(
+                ours["reference"], theirs["reference"],
+                "{bee} level {level}"
+            );
+        }
+        let encrypted = publish(dir.path(), &lab, &batch, &["file", "--encrypt"]);
+        let reference = encrypted["reference"].as_str().unwrap();
+        assert_eq!(reference.len(), 128);
+        assert!(
+            get(&format!("{api}/bytes/{reference}")) == bytes,
+            "{bee} encrypted"
+        );
+
+        let release = release_directory(dir.path());
+        std::fs::write(release.join("index.html"), "<h1>here").unwrap();
+        let ours = publish(
+            dir.path(),
+            &lab,
+            &batch,
+            &["release", "--index-document", "index.html"],
+        );
+        let reference = ours["reference"].as_str().unwrap();
+        let files = ["docs/index.html", "index.html", "initramfs.img", "vmlinuz"];
+        for path in files {
+            let served = get(&format!("{api}/bzz/{reference}/{path}"));
+            assert!(
+                served == std::fs::read(release.join(path)).unwrap(),
+                "{bee} {path}"
+            );
+        }
+        let tar = Command::new("tar")
+            .current_dir(&release)
+            .arg("cf")
+            .arg("-")
+            .args(files)
+            .output()
+            .unwrap();
+        assert!(tar.status.success());
+        let headers = [
+            ("swarm-collection", "true"),
+            ("swarm-redundancy-level", "0"),
+            ("swarm-index-document", "index.html"),
+            ("content-type", "application/x-tar"),
+        ];
+        let theirs = post(&format!("{api}/bzz"), &batch, &headers, &tar.stdout);
+        assert_eq!(ours["reference"], theirs["reference"], "{bee}");
+    }
+}
+
+#[test]
+#[ignore = "needs BEE_BIN"]
+fn a_feed_announced_at_a_real_bee_is_what_the_bee_serves() {
+    for (i, bee) in (0..).zip(&programs()) {
+        let lab = Lab::up(bee, 500 + 100 * i, &["--nodes", "2"]);
+        let (api, batch) = (lab.api(1), lab.batch());
+        let dir = tempfile::tempdir().unwrap();
+        let (owner, _) = expect(dir.path(), 0, &["feed", "key", "key", "--new"]);
+        for round in 0..2 {
+            let bytes = pattern(30_000, 20 + round);
+            std::fs::create_dir_all(dir.path().join("site")).unwrap();
+            std::fs::write(dir.path().join("site/page"), &bytes).unwrap();
+            let arguments = ["site", "--key", "key", "--feed-topic", "news"];
+            let done = publish(dir.path(), &lab, &batch, &arguments);
+            assert_eq!(done["feed"]["index"], round);
+            assert_eq!(done["feed"]["owner"], owner.trim());
+            let manifest = done["feed"]["manifest"].as_str().unwrap();
+            assert!(
+                get(&format!("{api}/bzz/{manifest}/page")) == bytes,
+                "{bee} round {round}"
+            );
+            // bee makes the same manifest.
+            let topic = done["feed"]["topic"].as_str().unwrap();
+            let url = format!("{api}/feeds/{}/{topic}", owner.trim());
+            let headers = [("swarm-redundancy-level", "0")];
+            assert_eq!(post(&url, &batch, &headers, b"")["reference"], manifest);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs BEE_BIN"]
+fn killed_in_the_middle_an_upload_to_a_real_bee_goes_on_without_repeating_what_is_stored() {
+    for (i, bee) in (0..).zip(&programs()) {
+        let lab = Lab::up(bee, 700 + 100 * i, &["--nodes", "2"]);
+        let (api, batch) = (lab.api(1), lab.batch());
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = pattern(12_000_000, 30);
+        std::fs::write(dir.path().join("file"), &bytes).unwrap();
+        let mut child = program()
+            .current_dir(dir.path())
+            .args([
+                "publish",
+                "file",
+                "--bee-url",
+                &api,
+                "--batch",
+                &batch,
+                "--state",
+                "state",
+                "--parallel",
+                "8",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while tags(&api).0 < 500 {
+            assert!(Instant::now() < deadline, "{bee}: {:?}", tags(&api));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (before, _) = tags(&api);
+        let done = publish(dir.path(), &lab, &batch, &["file", "--parallel", "8"]);
+        let number = |value: &Value| value.as_u64().unwrap();
+        let (total, sent) = (number(&done["chunks"]), number(&done["bee"]["uploaded"]));
+        assert!(sent < total && sent + number(&done["bee"]["stored_before"]) == total);
+        // bee counts what it took, and what of it it had already.
+        let (taken, seen) = tags(&api);
+        eprintln!(
+            "{bee}: {total} chunks, {before} before the kill, {taken} taken in all, {seen} of them twice"
+        );
+        assert!(seen <= 8, "{bee}: {seen} chunks were sent twice");
+        assert!(taken <= total + 8, "{bee}: {taken} of {total}");
+        let reference = done["reference"].as_str().unwrap();
+        assert!(get(&format!("{api}/bytes/{reference}")) == bytes, "{bee}");
+    }
+}
+
+/// Chunks that the node took in all upload sessions, and those of them that it had already.
+fn tags(api: &str) -> (u64, u64) {
+    let tags: Value = serde_json::from_slice(&get(&format!("{api}/tags?limit=1000"))).unwrap();
+    let list = tags["tags"].as_array().cloned().unwrap_or_default();
+    let sum = |name: &str| list.iter().map(|tag| tag[name].as_u64().unwrap()).sum();
+    (sum("split"), sum("seen"))
 }

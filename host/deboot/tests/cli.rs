@@ -38,7 +38,7 @@ const RELEASE: [&str; 12] = [
 fn help_lists_every_verb_and_every_exit_status() {
     let (help, _) = expect(Path::new("."), 0, &["--help"]);
     for word in [
-        "publish", "fetch", "hash", "ls", "disk", "check", "devnet", "130",
+        "publish", "fetch", "hash", "ls", "feed", "disk", "check", "devnet", "130",
     ] {
         assert!(help.contains(word), "{word}: {help}");
     }
@@ -46,6 +46,24 @@ fn help_lists_every_verb_and_every_exit_status() {
     for verb in ["publish", "fetch", "hash", "ls", "disk", "check", "devnet"] {
         expect(Path::new("."), 0, &[verb, "--help"]);
     }
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let (script, _) = expect(dir.path(), 0, &["completions", shell]);
+        for word in ["publish", "devnet", "bee-url", "redundancy-level"] {
+            assert!(script.contains(word), "{shell} {word}");
+        }
+    }
+    let (pages, _) = expect(dir.path(), 0, &["man", "pages"]);
+    for page in ["deboot.1", "deboot-publish.1", "deboot-feed-show.1"] {
+        assert!(pages.lines().any(|line| line == page), "{page}: {pages}");
+    }
+    let page = fs::read_to_string(dir.path().join("pages/deboot-publish.1")).unwrap();
+    assert!(page.contains("bee\\-url"), "{page}");
+    expect(dir.path(), 2, &["completions", "tcsh"]);
 }
 
 #[test]

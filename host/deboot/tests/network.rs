@@ -4,10 +4,10 @@ mod common;
 use client::{Config, RunError, Session};
 use common::{NO_SUCH_REFERENCE, expect, pattern, program, run};
 use content::split;
-use deboot::fetch::{Destination, Fetched, Gauge, Limits, fetch};
+use deboot::fetch::{Destination, Fetched, Gauge, Limits, Part, fetch};
 use deboot::measure::{PublicProfile, public_profile};
 use deboot::source::{Source, SourceError};
-use deboot::target::Target;
+use deboot::target::{Name, Target};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Net {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let target = Target {
-            reference: self.reference,
+            name: Name::Reference(self.reference),
             path: None,
         };
         let limits = Limits {
@@ -64,7 +64,7 @@ impl Net {
         let fetched = fetch(
             source,
             &target,
-            &destination,
+            (&Part::default(), &destination),
             limits,
             &Gauge::default(),
             &mut (),
@@ -259,7 +259,7 @@ fn no_peer_within_reach_is_status_4_and_says_what_was_tried() {
     let error = fetch(
         &mut source,
         &target,
-        &Destination::File("/nowhere/x".into()),
+        (&Part::default(), &Destination::File("/nowhere/x".into())),
         limits,
         &Gauge::default(),
         &mut (),
@@ -273,7 +273,7 @@ fn no_peer_within_reach_is_status_4_and_says_what_was_tried() {
     let error = fetch(
         &mut source,
         &target,
-        &Destination::File(dir.path().join("x")),
+        (&Part::default(), &Destination::File(dir.path().join("x"))),
         limits,
         &Gauge::default(),
         &mut (),

@@ -219,3 +219,144 @@ fn feeds_are_updated_and_looked_up_in_a_chunk_set() {
     let (_, stderr) = expect(dir.path(), 1, &words(&line));
     assert!(stderr.contains("index 1 of"), "{stderr}");
 }
+
+#[test]
+fn what_is_new_against_the_release_before_is_counted() {
+    let dir = release();
+    expect(dir.path(), 0, &words("publish release.toml --output a.tar"));
+    let same = json(
+        dir.path(),
+        &words("publish release.toml --output b.tar --previous a.tar --json"),
+    );
+    assert_eq!(same["previous"]["new"], 0);
+    assert_eq!(same["previous"]["known"], same["chunks"]);
+    let path = dir.path().join("release/initramfs.img");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[600_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (_, stderr) = expect(
+        dir.path(),
+        0,
+        &words("publish release.toml --output c.tar --previous a.tar"),
+    );
+    assert!(
+        stderr.contains("chunks (") && stderr.contains("are new against"),
+        "{stderr}"
+    );
+    let changed = json(
+        dir.path(),
+        &words("publish release.toml --output c.tar --previous a.tar --json"),
+    );
+    // The page, its parent, the root of the file; the manifest; nodes of the directory.
+    let new = changed["previous"]["new"].as_u64().unwrap();
+    assert!((5..=12).contains(&new), "{new}");
+}
+
+/// Deletes entries of a chunk set.
+fn without(set: &Path, output: &Path, gone: impl Fn(usize, &str) -> bool) -> usize {
+    let mut writer = chunkset::TarWriter::new(fs::File::create(output).unwrap());
+    let mut count = 0;
+    let reader = chunkset::TarReader::new(fs::File::open(set).unwrap());
+    for (i, entry) in reader.enumerate() {
+        let entry = entry.unwrap();
+        if gone(i, &entry.chunk.address().to_string()) {
+            count += 1;
+        } else {
+            writer.append(entry.root, &entry.chunk).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    count
+}
+
+#[test]
+fn what_is_published_is_fetched_encrypted_redundant_by_feed_and_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = dir.path().join("site");
+    fs::create_dir(&site).unwrap();
+    let bytes = pattern(900_000, 6);
+    fs::write(site.join("file"), &bytes).unwrap();
+    expect(dir.path(), 0, &words("feed key key --new"));
+    for options in [
+        "",
+        "--encrypt",
+        "--redundancy-level 2",
+        "--encrypt --redundancy-level 1",
+    ] {
+        let line = format!(
+            "publish site --state s --output set.tar --key key --feed-topic t --json {options}"
+        );
+        let done = json(dir.path(), &words(&line));
+        let (owner, manifest) = (&done["feed"]["owner"], &done["feed"]["manifest"]);
+        let (owner, manifest) = (owner.as_str().unwrap(), manifest.as_str().unwrap());
+        let reference = done["reference"].as_str().unwrap();
+        let feed = format!("feed:{owner}/t");
+        for target in [reference, &feed, manifest] {
+            let line = format!("fetch {target}/file --chunks set.tar -o out --json");
+            // Each round announces in the same feed, but a set has its own update only.
+            let fetched = json(dir.path(), &words(&line));
+            assert_eq!(fetched["bytes"], 900_000);
+            assert!(
+                fs::read(dir.path().join("out")).unwrap() == bytes,
+                "{options} {target}"
+            );
+            let listed = json(
+                dir.path(),
+                &words(&format!("ls {target} --chunks set.tar --json")),
+            );
+            assert_eq!(listed["files"][0]["path"], "file", "{options} {target}");
+        }
+        let line =
+            format!("fetch {reference}/file --range 5000-14999 --chunks set.tar -o out --json");
+        let part = json(dir.path(), &words(&line));
+        assert_eq!(
+            (&part["bytes"], &part["size"]),
+            (&10_000.into(), &900_000.into())
+        );
+        assert!(
+            fs::read(dir.path().join("out")).unwrap() == bytes[5000..15_000],
+            "{options}"
+        );
+        let line = format!("fetch {reference}/file --range 899999- --chunks set.tar -o out");
+        expect(dir.path(), 0, &words(&line));
+        assert_eq!(fs::read(dir.path().join("out")).unwrap(), bytes[899_999..]);
+        let line = format!("fetch {reference}/file --range 900000- --chunks set.tar -o out");
+        let (_, stderr) = expect(dir.path(), 3, &words(&line));
+        assert!(stderr.contains("900000 bytes"), "{stderr}");
+    }
+}
+
+#[test]
+fn lost_chunks_are_computed_and_too_many_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = pattern(900_000, 7);
+    fs::write(dir.path().join("file"), &bytes).unwrap();
+    let done = json(
+        dir.path(),
+        &words("publish file --redundancy-level 1 --output set.tar --json"),
+    );
+    let reference = done["reference"].as_str().unwrap();
+    let (set, some) = (dir.path().join("set.tar"), dir.path().join("some.tar"));
+    // One in twenty, the root among them: replicas stand for it.
+    let gone = without(&set, &some, |i, address| {
+        i % 20 == 7 || address == reference
+    });
+    assert!(gone >= 11, "{gone}");
+    let line = format!("fetch {reference} --chunks some.tar -o out --json");
+    let fetched = json(dir.path(), &words(&line));
+    assert!(fs::read(dir.path().join("out")).unwrap() == bytes);
+    assert!(
+        fetched["recovered_chunks"].as_u64().unwrap() > 0,
+        "{fetched}"
+    );
+    let line = format!("fetch {reference} --chunks some.tar -o out --strategy data");
+    let (_, stderr) = expect(dir.path(), 3, &words(&line));
+    assert!(stderr.contains("is not in the chunk set"), "{stderr}");
+    without(&set, &some, |i, _| i < 20);
+    let line = format!("fetch {reference} --chunks some.tar -o out");
+    let (_, stderr) = expect(dir.path(), 3, &words(&line));
+    assert!(
+        stderr.contains("chunk ") && stderr.contains("is not in the chunk set"),
+        "{stderr}"
+    );
+}

@@ -8,7 +8,7 @@ pub(super) use publish::{
 
 use crate::devnet::parse_fault;
 use crate::disk::parse_static_address;
-use crate::target::Target;
+use crate::target::{Name, Target};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use content::feed::Topic;
 use content::{RedundancyLevel, Reference};
@@ -62,6 +62,23 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Run a Swarm on loopback until interrupted.
     Devnet(DevnetArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write manual pages, one for each verb.
+    Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Directory to write to, for example /usr/local/share/man/man1.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 /// Where chunks come from.
@@ -89,12 +106,18 @@ pub(super) struct SourceArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
-    /// 64 hexadecimal digits, optionally bzz:// in front; with a path: a file of that directory.
+    /// 64 or 128 hexadecimal digits, optionally bzz:// in front, or feed:OWNER/TOPIC; with a path: a file of that directory.
     #[arg(value_name = "REF[/PATH]")]
     pub(super) target: Target,
     /// File to write (appears when complete), or - for standard output. Default: the last part of PATH, or REF.
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// Only these bytes of the file, the first is 0: FIRST-LAST or FIRST-.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range)]
+    pub(super) range: Option<std::ops::Range<u64>>,
+    /// Where the publisher added redundancy: ask for it never, when chunks are late or lost, or at once.
+    #[arg(long, value_enum, default_value_t = StrategyArg::DataThenParity)]
+    pub(super) strategy: StrategyArg,
     /// Largest file accepted, for example 64M or 2G.
     #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "1T")]
     pub(super) size_max: u64,
@@ -104,7 +127,7 @@ pub(super) struct FetchArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct LsArgs {
-    /// Directory: 64 hexadecimal digits, optionally bzz:// in front.
+    /// Directory: 64 or 128 hexadecimal digits, optionally bzz:// in front, or feed:OWNER/TOPIC.
     #[arg(value_name = "REF")]
     pub(super) target: Target,
     #[command(flatten)]
@@ -237,6 +260,17 @@ pub(super) enum DevnetGenerationArg {
     V15,
 }
 
+/// `--strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StrategyArg {
+    /// Data chunks only.
+    Data,
+    /// Parity chunks and replicas in place of what is late or lost.
+    DataThenParity,
+    /// Everything at once.
+    Race,
+}
+
 /// `--profile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProfileArg {
@@ -246,10 +280,13 @@ pub(super) enum ProfileArg {
     Lan,
 }
 
-/// Returns the reference where only a whole directory or manifest makes sense; `None` when a path was given.
+/// Returns the reference where only a whole directory or manifest makes sense; `None` when a path or a feed was given.
 pub(super) fn plain_reference(target: &Target) -> Option<Reference> {
     match target.path.as_deref() {
-        None | Some("") => Some(target.reference),
+        None | Some("") => match target.name {
+            Name::Reference(reference) => Some(reference),
+            Name::Feed(_) => None,
+        },
         Some(_) => None,
     }
 }
@@ -309,6 +346,24 @@ fn parse_size(text: &str) -> Result<u64, &'static str> {
     number.checked_mul(factor).ok_or(FORM)
 }
 
+fn parse_range(text: &str) -> Result<std::ops::Range<u64>, &'static str> {
+    const FORM: &str = "write FIRST-LAST or FIRST-, for example 0-1023";
+    let (first, last) = text.split_once('-').ok_or(FORM)?;
+    let first: u64 = first.parse().map_err(|_| FORM)?;
+    let end = match last {
+        "" => u64::MAX,
+        last => last
+            .parse::<u64>()
+            .ok()
+            .and_then(|last| last.checked_add(1))
+            .ok_or(FORM)?,
+    };
+    if end <= first {
+        return Err("the last byte comes before the first");
+    }
+    Ok(first..end)
+}
+
 fn parse_add(text: &str) -> Result<(PathBuf, String), &'static str> {
     match text.rsplit_once(':') {
         Some((local, path)) if !local.is_empty() && !path.is_empty() => {
@@ -345,6 +400,25 @@ mod tests {
         assert_eq!(parse_hours("0"), Ok(Duration::ZERO));
         for bad in ["", "30", "d", "-1d"] {
             assert!(parse_hours(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_first_and_last_byte() {
+        assert_eq!(parse_range("0-0"), Ok(0..1));
+        assert_eq!(parse_range("5-9"), Ok(5..10));
+        assert_eq!(parse_range("5-"), Ok(5..u64::MAX));
+        for bad in [
+            "",
+            "-",
+            "5",
+            "9-5",
+            "-5",
+            "a-b",
+            "0-18446744073709551615",
+            "1-2-3",
+        ] {
+            assert!(parse_range(bad).is_err(), "{bad}");
         }
     }
 

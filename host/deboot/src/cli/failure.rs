@@ -6,6 +6,7 @@ use crate::disk::DiskError;
 use crate::feed::FeedUpdateError;
 use crate::fetch::{DownloadError, FetchError};
 use crate::list::ListError;
+use crate::locate::LocateError;
 use crate::output::OutputError;
 use crate::publish::{PublishError, ToBeeError};
 use crate::secret::SecretError;
@@ -152,7 +153,9 @@ impl From<SourceError<FeedError>> for Failure {
             // That an update is missing is the answer, and says more than which chunk it was.
             SourceError::Missing(_, error)
             | SourceError::Consumer(error)
-            | SourceError::Network(RunError::Consumer(error)) => from_feed(&error),
+            | SourceError::Network(
+                RunError::Consumer(error) | RunError::Unavailable { error, .. },
+            ) => from_feed(&error),
             error => from_source(&error, error.to_string(), |_| ExitStatus::NotFound),
         }
     }
@@ -279,15 +282,27 @@ impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let message = error.to_string();
         match error {
-            FetchError::Lookup { source, .. } => from_source(&source, message, mantaray_status),
+            FetchError::Locate(error) => error.into(),
             FetchError::Download(source) => from_source(&source, message, |error| match error {
                 DownloadError::Join(_) => ExitStatus::BadContent,
                 DownloadError::Write(_) => ExitStatus::Failed,
             }),
-            FetchError::NoContent { .. } | FetchError::NoIndexDocument => {
+            FetchError::Range { .. } => Self::new(ExitStatus::NotFound, message),
+            FetchError::Output(_) | FetchError::Stdout(_) => Self::new(ExitStatus::Failed, message),
+        }
+    }
+}
+
+impl From<LocateError> for Failure {
+    fn from(error: LocateError) -> Self {
+        let message = error.to_string();
+        match error {
+            LocateError::Lookup { source, .. } => from_source(&source, message, mantaray_status),
+            LocateError::Feed(source) => (*source).into(),
+            LocateError::OnlyErrorDocument { .. } => from_consumer(ExitStatus::NotFound, message),
+            LocateError::NoContent { .. } | LocateError::NoIndexDocument => {
                 Self::new(ExitStatus::NotFound, message)
             }
-            FetchError::Output(_) | FetchError::Stdout(_) => Self::new(ExitStatus::Failed, message),
         }
     }
 }

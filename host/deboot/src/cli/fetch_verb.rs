@@ -1,12 +1,15 @@
 //! The verbs that read from Swarm: fetch, ls.
-use super::args::{FetchArgs, GenerationArg, LsArgs, SourceArgs, plain_reference};
+use super::args::{FetchArgs, GenerationArg, LsArgs, SourceArgs, StrategyArg};
 use super::progress::{FetchProgress, bytes, note};
 use super::{ExitStatus, Failure, Output};
-use crate::fetch::{self, Destination, Fetched, Gauge, Limits};
+use crate::feed::now;
+use crate::fetch::{self, Destination, Fetched, Gauge, Limits, Part};
 use crate::list::{self, Item};
+use crate::locate::{FeedSeen, locate_directory};
 use crate::source::{ChunkSet, Source};
 use crate::target::Target;
 use client::{Config, Session, default_bootnodes};
+use content::Strategy;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::{Path, PathBuf};
@@ -28,10 +31,18 @@ pub(super) fn fetch(args: &FetchArgs, out: &Output) -> Result<(), Failure> {
         timeout: timeout(&args.source),
         size_max: args.size_max,
     };
+    let part = Part {
+        range: args.range.clone(),
+        strategy: match args.strategy {
+            StrategyArg::Data => Strategy::Data,
+            StrategyArg::DataThenParity => Strategy::DataThenParity,
+            StrategyArg::Race => Strategy::Race,
+        },
+    };
     let result = fetch::fetch(
         &mut source,
         &args.target,
-        &destination,
+        (&part, &destination),
         limits,
         &gauge,
         &mut progress,
@@ -50,22 +61,28 @@ pub(super) fn fetch(args: &FetchArgs, out: &Output) -> Result<(), Failure> {
 }
 
 pub(super) fn ls(args: &LsArgs, out: &Output) -> Result<(), Failure> {
-    let Some(reference) = plain_reference(&args.target) else {
+    if !matches!(args.target.path.as_deref(), None | Some("")) {
         let message = "ls lists whole directories and takes no path";
         return Err(Failure::new(ExitStatus::Usage, message));
-    };
+    }
     let mut source = source(&args.source)?;
     let gauge = Gauge::default();
     let mut progress = FetchProgress::new(out.progress, args.source.verbose, &gauge);
-    let result = list::list(&mut source, reference, timeout(&args.source), &mut progress);
+    let timeout = timeout(&args.source);
+    let located = locate_directory(&mut source, &args.target, timeout, &mut progress)?;
+    let result = list::list(&mut source, &located.root, timeout, &mut progress);
     drop(progress);
     let listed = result?;
+    if let Some(feed) = &located.feed {
+        note(&feed_line(feed));
+    }
     source.close();
     let items: Vec<Value> = listed.items.iter().map(item_json).collect();
     let value = json!({
-        "reference": reference.to_hex(),
-        "chunks": listed.chunks,
+        "reference": located.root.reference.to_hex(),
+        "chunks": listed.chunks + located.chunks,
         "files": items,
+        "feed": located.feed.as_ref().map(feed_json),
     });
     let lines: Vec<String> = listed.items.iter().map(item_line).collect();
     out.result(&value, &lines.join("\n"))
@@ -78,7 +95,7 @@ fn destination(args: &FetchArgs) -> Result<Destination, Failure> {
         None => {}
     }
     let name = match args.target.path.as_deref() {
-        None | Some("") => args.target.reference.to_hex(),
+        None | Some("") => args.target.name.to_string().replace(['/', ':'], "-"),
         Some(path) => path.rsplit('/').next().unwrap_or(path).to_owned(),
     };
     if name.is_empty() || name == ".." || name == "." {
@@ -141,11 +158,42 @@ fn summary(fetched: &Fetched) {
         fetched.peers_used,
         bytes(rate as u64)
     ));
+    if fetched.recovered > 0 {
+        let count = fetched.recovered;
+        note(&format!(
+            "{count} lost chunks were computed from the others"
+        ));
+    }
+    if let Some(feed) = &fetched.feed {
+        note(&feed_line(feed));
+    }
     if fetched.is_directory {
         note(
             "this is a directory: `deboot ls` shows its paths, `deboot fetch REF/PATH` fetches one",
         );
     }
+}
+
+/// What a feed led to, for people.
+fn feed_line(seen: &FeedSeen) -> String {
+    let age = seen.timestamp.map_or_else(String::new, |time| {
+        format!(", {} old", crate::bee::days(now().saturating_sub(time)))
+    });
+    format!(
+        "feed {}: update {}{age}; {}",
+        seen.feed, seen.index, seen.certainty
+    )
+}
+
+fn feed_json(seen: &FeedSeen) -> Value {
+    json!({
+        "owner": seen.feed.owner.to_string(),
+        "topic": seen.feed.topic.to_string(),
+        "index": seen.index.to_string(),
+        "timestamp": seen.timestamp,
+        "age_seconds": seen.timestamp.map(|time| now().saturating_sub(time)),
+        "certain": seen.certainty.is_definite(),
+    })
 }
 
 fn fetched_json(target: &Target, path: &Path, fetched: &Fetched) -> Value {
@@ -154,6 +202,10 @@ fn fetched_json(target: &Target, path: &Path, fetched: &Fetched) -> Value {
         "reference": fetched.reference.to_hex(),
         "output": path,
         "bytes": fetched.bytes,
+        "size": fetched.size,
+        "path": fetched.path,
+        "recovered_chunks": fetched.recovered,
+        "feed": fetched.feed.as_ref().map(feed_json),
         "chunks": fetched.chunks,
         "peers_used": fetched.peers_used,
         "seconds": fetched.elapsed.as_secs_f64(),

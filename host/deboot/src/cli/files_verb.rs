@@ -69,7 +69,8 @@ fn config_text(args: &DiskArgs) -> Result<Option<String>, Failure> {
     // clap demands a reference without --config and --no-config.
     let reference = args.reference.as_ref().and_then(plain_reference);
     let Some(reference) = reference else {
-        let message = "--reference is a whole release directory or manifest and takes no path";
+        let message =
+            "--reference is a whole release directory or manifest: it takes no path, and no feed";
         return Err(Failure::new(ExitStatus::Usage, message));
     };
     let generation = args.generation.map(|generation| match generation {

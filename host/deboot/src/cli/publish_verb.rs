@@ -10,6 +10,7 @@ use crate::publish::{
     self, Archive, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions,
 };
 use crate::secret::machine_secret;
+use crate::source::ChunkSet;
 use content::RedundancyLevel;
 use content::feed::{Feed, FeedNameError};
 use release::manifest::Update;
@@ -54,12 +55,32 @@ pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
     let Some(reference) = reference else {
         return Ok(());
     };
+    if !args.previous.is_empty() {
+        value["previous"] = previous(args, &options, out)?;
+    }
     if let Some(announce) = &announce {
         let state = state_directory(args.state.as_deref())?;
         let announced = feed_verb::send(announce, &reference, &state, bee.as_ref())?;
         value["feed"] = feed_verb::announced_json(&announced);
     }
     out.result(&value, &reference.to_hex())
+}
+
+/// Compares with a release before.
+fn previous(args: &PublishArgs, options: &Options, out: &Output) -> Result<Value, Failure> {
+    let set = ChunkSet::open(&args.previous)?;
+    let mut line = Line::new(out.progress);
+    let known = |address| set.contains(address);
+    let novelty = publish::novelty(&args.input, options, &known, &mut |done, total| {
+        show(&mut line, done, total);
+    })?;
+    line.clear();
+    let all = novelty.new + novelty.known;
+    let (new, size) = (novelty.new, bytes(novelty.new_bytes));
+    note(&format!(
+        "{new} of {all} chunks ({size}) are new against the release before"
+    ));
+    Ok(json!({"new": new, "new_bytes": novelty.new_bytes, "known": novelty.known}))
 }
 
 fn options(args: &PublishArgs) -> Result<Options, Failure> {

@@ -1,6 +1,7 @@
 //! What the tests of the program share.
 #![allow(dead_code, reason = "each test binary uses a part")]
 pub(crate) mod fake_bee;
+pub(crate) mod lab;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

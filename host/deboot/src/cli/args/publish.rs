@@ -36,6 +36,9 @@ pub(in crate::cli) struct PublishArgs {
     /// same reference on this machine.
     #[arg(long, help_heading = "Content")]
     pub(in crate::cli) encrypt: bool,
+    /// Say how many chunks are new to somebody who has this chunk set, the release before; repeatable.
+    #[arg(long, value_name = "CHUNKS.TAR", help_heading = "Content")]
+    pub(in crate::cli) previous: Vec<PathBuf>,
     /// Publish a file whose name ends in .toml as it is: it is no release description.
     #[arg(long, help_heading = "Content")]
     pub(in crate::cli) plain: bool,

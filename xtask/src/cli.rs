@@ -58,7 +58,7 @@ pub(crate) struct BenchOptions {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) rounds: u8,
     /// Measures this alone
-    #[arg(long, value_parser = ["content", "size", "boot", "fetch", "allowance"])]
+    #[arg(long, value_parser = ["content", "size", "boot", "fetch", "allowance", "update"])]
     pub(crate) only: Option<String>,
 }
 

@@ -48,8 +48,6 @@ pub(crate) struct Devnet {
     pub(crate) bootnode: String,
     /// Swarm network id.
     pub(crate) network_id: u64,
-    /// Overlays of the storers, hexadecimal.
-    pub(crate) storers: Vec<String>,
 }
 
 impl Plan {
@@ -110,17 +108,7 @@ impl Plan {
         let network_id = description
             .get("network_id")
             .and_then(serde_json::Value::as_u64);
-        let nodes = description
-            .get("nodes")
-            .and_then(|v| v.as_array())
-            .into_iter()
-            .flatten();
-        let storers = nodes.filter(|node| node.get("kind").is_some_and(|kind| kind == "storer"));
-        let storers = storers
-            .filter_map(|node| Some(node.get("overlay")?.as_str()?.to_owned()))
-            .collect();
         Ok(Devnet {
-            storers,
             bootnode,
             network_id: network_id.context("the devnet names no network id")?,
             _child: child,

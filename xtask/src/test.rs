@@ -2,7 +2,7 @@
 use crate::check::{STEPS, Verdict};
 use crate::cli::TestOptions;
 use crate::packages::{self, Need};
-use crate::process::{Guard, cargo};
+use crate::process::{self, Guard, cargo};
 use crate::programs;
 use crate::report::Report;
 use crate::scenarios::{self, Releases, Tools};
@@ -29,6 +29,10 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     }
     if filter.is_empty() {
         cargo_test(&mut report);
+    }
+    let claim = "hashes, chunks and their order are those of nectar-primitives";
+    if wanted(claim) {
+        report.case(claim, oracle);
     }
     let claim = "the image has the same bytes wherever it is built";
     if wanted(claim) {
@@ -64,9 +68,13 @@ fn bee_tests(report: &mut Report) {
         (Ok(bees), Some(script)) if !bees.is_empty() => {
             println!("---- {BEE_TESTS_CLAIM}");
             let mut cargo = cargo();
-            cargo.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
+            cargo
+                .args(["test", "--workspace", "--no-fail-fast"])
+                .args(arguments);
             // Needs a node that is not started here.
-            cargo.args(["--skip", "our_storer_dials_a_full_bee"]).env("BEE_LAB", script);
+            cargo
+                .args(["--skip", "our_storer_dials_a_full_bee"])
+                .env("BEE_LAB", script);
             count_tests(BEE_TESTS_CLAIM, cargo, report);
         }
         (Err(error), _) => report.add(BEE_TESTS_CLAIM, Err(error), 0.0),
@@ -75,7 +83,11 @@ fn bee_tests(report: &mut Report) {
                 Some(_) => "BEE_BIN is not set: NOT TESTED AGAINST REAL BEE",
                 None => "BEE_LAB does not name beelab.py: NOT TESTED AGAINST REAL BEE",
             };
-            report.add(BEE_TESTS_CLAIM, Ok(Verdict::Skipped(reason.to_owned())), 0.0);
+            report.add(
+                BEE_TESTS_CLAIM,
+                Ok(Verdict::Skipped(reason.to_owned())),
+                0.0,
+            );
         }
     }
 }
@@ -162,11 +174,7 @@ fn count_tests(claim: &str, cargo: Command, report: &mut Report) {
             report.add_counts(counts.passed, counts.failed, ignored);
             if !whole {
                 let error = anyhow::anyhow!("cargo test failed outside of tests: see above");
-                report.add(
-                    claim,
-                    Err(error),
-                    start.elapsed().as_secs_f64(),
-                );
+                report.add(claim, Err(error), start.elapsed().as_secs_f64());
             }
         }
     }
@@ -228,6 +236,17 @@ fn test_counts(mut cargo: Command) -> Result<(Counts, bool)> {
         .map_err(|_| anyhow::anyhow!("the reader of cargo's output failed"))?;
     let status = status.context("cargo test did not end in time")?;
     Ok((counts, status.success()))
+}
+
+/// Runs the comparison with another implementation; it is a workspace of its own, so that nothing of it can be linked into ours.
+fn oracle() -> Result<Verdict> {
+    let mut cargo = cargo();
+    cargo
+        .args(["test", "--quiet", "--locked", "--manifest-path"])
+        .arg(paths::workspace().join("crates/bmt/oracle/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(paths::target().join("oracle"));
+    process::run(&mut cargo, CARGO_LIMIT).map(|()| Verdict::Passed)
 }
 
 /// Builds the image a second time from a copy of the sources in another directory, and compares.

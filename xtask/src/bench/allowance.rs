@@ -19,11 +19,14 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Measure>> {
     let program = programs::example("deboot", "public_profile")?;
     let rounds = bench.rounds.div_ceil(2);
-    println!("Fetching for {SECONDS} s, {rounds} times, from {STORERS} storers with the public limits");
+    println!(
+        "Fetching for {SECONDS} s, {rounds} times, from {STORERS} storers with the public limits"
+    );
     let (mut ratios, mut rates, mut debts) = (Vec::new(), Vec::new(), 0.0);
     for _ in 0..rounds {
         let text = capture(command(&program).args([STORERS, SECONDS]), LIMIT)?;
-        let report: Value = serde_json::from_str(&text).context("public_profile printed no JSON")?;
+        let report: Value =
+            serde_json::from_str(&text).context("public_profile printed no JSON")?;
         let number = |name: &str| {
             let value = report.get(name).and_then(Value::as_f64);
             value.with_context(|| format!("public_profile printed no {name}"))

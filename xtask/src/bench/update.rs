@@ -25,7 +25,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Measure> {
     // where archives are written.
     let mut debootd = read(&programs::debootd()?)?;
     let pages = debootd.len().div_ceil(CHUNK_BYTES);
-    for byte in debootd.iter_mut().skip(CHUNK_BYTES / 2).step_by(CHUNK_BYTES) {
+    for byte in debootd
+        .iter_mut()
+        .skip(CHUNK_BYTES / 2)
+        .step_by(CHUNK_BYTES)
+    {
         *byte = byte.wrapping_add(1);
     }
     let changed = bench.directory.join("debootd");
@@ -35,8 +39,16 @@ pub(super) fn measure(bench: &Bench) -> Result<Measure> {
     let (kernel, busybox) = (packages::kernel()?, packages::busybox()?);
     image::build_from(&kernel, &busybox, &changed, &directory, CMDLINE)?;
     let mut deboot = command(&bench.deboot);
-    deboot.args(["publish", "--json", "--previous"]).arg(&before).arg(&directory);
-    let text = capture(deboot.arg("--output").arg(bench.directory.join("after.tar")), LIMIT)?;
+    deboot
+        .args(["publish", "--json", "--previous"])
+        .arg(&before)
+        .arg(&directory);
+    let text = capture(
+        deboot
+            .arg("--output")
+            .arg(bench.directory.join("after.tar")),
+        LIMIT,
+    )?;
     let value: serde_json::Value = serde_json::from_str(&text)?;
     let number = |pointer: &str| {
         let value = value.pointer(pointer).and_then(serde_json::Value::as_f64);

@@ -349,6 +349,17 @@ fn messages() {
         };
         write("hive", name, &peers.encode(version));
     }
+    small_messages();
+    let reference = Reference::plain(bmt::ChunkAddress([9; 32]));
+    let topic = Topic([2; 32]);
+    let v1 = sign_reference(&key(), topic, Index::Sequence(0), 1_700_000_000, &reference);
+    write("chunk", "feed-v1", &with_address(&v1.expect("a good key")));
+    let root = VerifiedChunk::content(5u64.to_le_bytes(), b"hello").expect("short");
+    let v2 = sign_root(&key(), topic, Index::Sequence(1), &root).expect("a good key");
+    write("chunk", "feed-v2", &with_address(&v2));
+}
+
+fn small_messages() {
     write("messages", "empty", &[0]);
     write(
         "messages",
@@ -400,11 +411,4 @@ fn messages() {
     );
     write("messages", "status-get", &StatusGet.encode());
     write("messages", "snapshot", &Snapshot::default().encode());
-    let reference = Reference::plain(bmt::ChunkAddress([9; 32]));
-    let topic = Topic([2; 32]);
-    let v1 = sign_reference(&key(), topic, Index::Sequence(0), 1_700_000_000, &reference);
-    write("chunk", "feed-v1", &with_address(&v1.expect("a good key")));
-    let root = VerifiedChunk::content(5u64.to_le_bytes(), b"hello").expect("short");
-    let v2 = sign_root(&key(), topic, Index::Sequence(1), &root).expect("a good key");
-    write("chunk", "feed-v2", &with_address(&v2));
 }

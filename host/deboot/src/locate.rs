@@ -110,19 +110,7 @@ pub fn locate(
         chunks: 0,
         feed: None,
     };
-    let (mut root, mut alternative) = match target.name {
-        Name::Reference(reference) => (
-            Root {
-                reference,
-                chunk: None,
-            },
-            None,
-        ),
-        Name::Feed(feed) => search.follow(FeedManifest {
-            feed,
-            kind: FeedType::Sequence,
-        })?,
-    };
+    let (mut root, mut alternative) = search.start(target.name)?;
     let mut path = target.path.clone();
     for _ in 0..STEPS_MAX {
         let Some(wanted) = path.clone() else {
@@ -217,6 +205,23 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Where a name leads, and the other way to read it if there is one.
+    fn start(&mut self, name: Name) -> Result<(Root, Option<Root>), LocateError> {
+        match name {
+            Name::Reference(reference) => Ok((
+                Root {
+                    reference,
+                    chunk: None,
+                },
+                None,
+            )),
+            Name::Feed(feed) => self.follow(FeedManifest {
+                feed,
+                kind: FeedType::Sequence,
+            }),
+        }
+    }
+
     fn run<C: ChunkConsumer>(&mut self, consumer: C) -> Result<C, SourceError<C::Error>> {
         let left = self.timeout.map(|t| t.saturating_sub(self.start.elapsed()));
         let mut counted = Counted::new(consumer);

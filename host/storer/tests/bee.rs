@@ -17,7 +17,8 @@ use storer::{Generation, Profile};
 
 /// The bees to test with, and the handshake generation each speaks.
 fn bees() -> Vec<(PathBuf, Generation)> {
-    let list = std::env::var("BEE_BIN").expect("NOT RUN: set BEE_BIN=/path/to/bee[:/path/to/another]");
+    let list =
+        std::env::var("BEE_BIN").expect("NOT RUN: set BEE_BIN=/path/to/bee[:/path/to/another]");
     list.split(':')
         .map(|path| {
             let output = Command::new(path).arg("version").output().unwrap();

@@ -1,4 +1,5 @@
 //! Measures the BMT of both implementations on one core, in turns: one line of JSON for each, the best of the rounds.
+#![forbid(unsafe_code)]
 use nectar_primitives::Hasher;
 use std::hint::black_box;
 use std::time::Instant;

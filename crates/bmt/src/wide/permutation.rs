@@ -25,6 +25,13 @@ pub(super) fn digests<L: Lane>(l: L, message: [L::Vector; 8]) -> [L::Vector; 4] 
     [a, b, c, d]
 }
 
+/// Theta's sums of the columns.
+#[inline(always)]
+fn columns<L: Lane>(l: L, a: &State<L>) -> [L::Vector; 5] {
+    let column = |x: usize| l.xor3(l.xor3(a[x], a[x + 5], a[x + 10]), a[x + 15], a[x + 20]);
+    [column(0), column(1), column(2), column(3), column(4)]
+}
+
 /// One round. SPEC FIPS 202 3.2: theta, rho and pi, chi, iota.
 #[inline(always)]
 fn round<L: Lane>(l: L, a: State<L>, constant: u64) -> State<L> {
@@ -33,12 +40,7 @@ fn round<L: Lane>(l: L, a: State<L>, constant: u64) -> State<L> {
         a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12,
         a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24,
     ] = a;
-    let column = |a, b, c, d, e| l.xor3(l.xor3(a, b, c), d, e);
-    let c0 = column(a0, a5, a10, a15, a20);
-    let c1 = column(a1, a6, a11, a16, a21);
-    let c2 = column(a2, a7, a12, a17, a22);
-    let c3 = column(a3, a8, a13, a18, a23);
-    let c4 = column(a4, a9, a14, a19, a24);
+    let [c0, c1, c2, c3, c4] = columns(l, &a);
     let (r0, r1, r2) = (
         l.rotate::<1, 63>(c0),
         l.rotate::<1, 63>(c1),

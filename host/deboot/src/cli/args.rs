@@ -47,7 +47,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Cut a directory or file into chunks and put them into a chunk set or a bee node.
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// Fetch one file, every chunk verified.
     Fetch(FetchArgs),
     /// Print the reference of a file or directory; nothing is stored.

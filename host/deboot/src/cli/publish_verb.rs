@@ -222,7 +222,7 @@ fn to_bee(
         &args.input,
         options,
         to,
-        &stop,
+        stop,
         &mut progress,
     )?)
 }

@@ -57,6 +57,25 @@ pub struct BeePublished {
     pub sync: Option<SyncStatus>,
 }
 
+impl BeePublished {
+    /// Nothing was sent yet.
+    fn before(published: Published, batch: Batch, room: Room, stored: usize) -> Self {
+        Self {
+            published,
+            batch,
+            room,
+            stored_before: stored as u64,
+            uploaded: Uploaded {
+                uploaded: 0,
+                retries: 0,
+                elapsed: Duration::ZERO,
+            },
+            tag: None,
+            sync: None,
+        }
+    }
+}
+
 /// What is going on, for whoever shows it.
 #[derive(Clone, Copy, Debug)]
 pub enum BeeStep<'a> {
@@ -142,12 +161,7 @@ pub fn publish_to_bee(
     let (expected, addresses) = survey(&plan, stop, progress)?;
     let node = Bee::new(to.url.clone(), to.batch, to.upload.parallel);
     let batch = node.batch()?;
-    let place = Place {
-        state: to.state.clone(),
-        url: to.url.clone(),
-        batch: to.batch,
-        reference: expected.reference.address,
-    };
+    let place = to.place(expected.reference.address);
     let (mut journal, stored) = Journal::open(&place, to.fresh, &addresses)?;
     let needs = Needs {
         chunks: addresses.difference(&stored).copied().collect(),
@@ -156,19 +170,7 @@ pub fn publish_to_bee(
     };
     let room = check_batch(&node, &batch, &needs)?;
     progress(BeeStep::Fits(&batch, &room));
-    let mut done = BeePublished {
-        published: expected,
-        batch,
-        room,
-        stored_before: stored.len() as u64,
-        uploaded: Uploaded {
-            uploaded: 0,
-            retries: 0,
-            elapsed: Duration::ZERO,
-        },
-        tag: None,
-        sync: None,
-    };
+    let mut done = BeePublished::before(expected, batch, room, stored.len());
     if needs.chunks.is_empty() {
         return Ok(done);
     }
@@ -216,6 +218,18 @@ pub fn publish_to_bee(
         done.sync = Some(wait_for_storers(&node, tag, limit, stop, progress)?);
     }
     Ok(done)
+}
+
+impl BeeOptions {
+    /// Where the journal of this upload is kept.
+    fn place(&self, reference: ChunkAddress) -> Place {
+        Place {
+            state: self.state.clone(),
+            url: self.url.clone(),
+            batch: self.batch,
+            reference,
+        }
+    }
 }
 
 fn is_expected(addresses: &BTreeSet<ChunkAddress>, chunk: &bmt::VerifiedChunk) -> bool {

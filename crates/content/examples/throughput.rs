@@ -2,6 +2,11 @@
 //!
 //! All of them go over the same bytes. `hash` hashes leaves and does nothing else; `recover` joins a file of redundancy level 1 of
 //! which one chunk in every group is lost.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "measures with the real clock"
+)]
 use bmt::{CHUNK_PAYLOAD_BYTES_MAX, ChunkAddress, ChunkConsumer, VerifiedChunk, content_address};
 use content::{Join, JoinConfig, RedundancyLevel, Reference, Splitter};
 use std::collections::{BTreeMap, VecDeque};

@@ -25,6 +25,11 @@ pub trait ChunkConsumer {
     fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
         None
     }
+    /// Returns the key of a wanted chunk that is encrypted, where it is known: a source that reads ahead needs it to find what is below.
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        let _ = address;
+        None
+    }
     /// Says whether everything wanted has been received.
     fn is_done(&self) -> bool;
 }

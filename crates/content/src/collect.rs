@@ -77,6 +77,10 @@ impl ChunkConsumer for Collect {
         self.join.poll_obsolete()
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.join.key(address)
+    }
+
     fn is_done(&self) -> bool {
         self.join.is_done()
     }

@@ -536,6 +536,14 @@ impl ChunkConsumer for Join {
         self.wants.poll_obsolete()
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        let root = self.root.reference();
+        match root.address == address {
+            true => root.key,
+            false => self.wants.key(address),
+        }
+    }
+
     fn is_done(&self) -> bool {
         let wanted = self.range.end.saturating_sub(self.range.start);
         self.size.is_some() && self.received_bytes == wanted

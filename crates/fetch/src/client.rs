@@ -457,6 +457,11 @@ impl Bridge {
                     self.link.has_progress();
                     return Some(Event::Chunk(chunk));
                 }
+                Step::Missing(address) => {
+                    let words = String::from("not found");
+                    let failure = Failure { words };
+                    return Some(Event::ChunkFailed { address, failure });
+                }
                 Step::Wait | Step::Held => self.turn = index.saturating_add(1),
                 Step::Done => {
                     self.tasks.remove(index);

@@ -7,6 +7,8 @@ const LENGTH_BYTES: usize = 4;
 const ADDRESS_BYTES: usize = 32;
 /// Instead of a length: everything was sent.
 const END: u32 = 0;
+/// Instead of a length: a chunk that cannot be found; its address follows.
+const MISSING: u32 = u32::MAX - 1;
 /// Instead of a length: the bridge cannot go on; an error line follows.
 const ERROR: u32 = u32::MAX;
 /// Shortest chunk: a span.
@@ -25,6 +27,11 @@ pub enum Record<'a> {
         address: ChunkAddress,
         /// Its bytes: span ‖ payload, or a whole single-owner chunk.
         data: &'a [u8],
+    },
+    /// The next chunk cannot be found; it and everything below it are left out.
+    Missing {
+        /// Its address.
+        address: ChunkAddress,
     },
     /// The tree is complete.
     End,
@@ -58,6 +65,16 @@ impl<'a> Record<'a> {
         let length = u32::from_be_bytes(*length);
         if length == END {
             return Ok(Some((Self::End, LENGTH_BYTES)));
+        }
+        if length == MISSING {
+            let Some((address, _)) = rest.split_first_chunk() else {
+                return Ok(None);
+            };
+            let address = ChunkAddress(*address);
+            return Ok(Some((
+                Self::Missing { address },
+                LENGTH_BYTES.saturating_add(ADDRESS_BYTES),
+            )));
         }
         if length == ERROR {
             let Some((answer, used)) = Answer::decode(rest, false)? else {
@@ -99,6 +116,10 @@ impl<'a> Record<'a> {
                 out.extend_from_slice(&address.0);
                 out.extend_from_slice(data);
             }
+            Self::Missing { address } => {
+                out.extend_from_slice(&MISSING.to_be_bytes());
+                out.extend_from_slice(&address.0);
+            }
             Self::End => out.extend_from_slice(&END.to_be_bytes()),
             Self::Error(answer) => {
                 out.extend_from_slice(&ERROR.to_be_bytes());
@@ -132,6 +153,7 @@ mod tests {
                 address,
                 data: &data,
             },
+            Record::Missing { address },
             Record::End,
             Record::Error(Answer::error(Code::NotFound, "gone")),
         ] {
@@ -160,7 +182,7 @@ mod tests {
 
     #[test]
     fn lengths_that_no_record_has_are_refused_at_once() {
-        for length in [1, 39, 4234, 65536, u32::MAX - 1] {
+        for length in [1, 39, 4234, 65536, u32::MAX - 2] {
             assert_eq!(
                 Record::decode(&length.to_be_bytes()),
                 Err(RecordError::Length(length))

@@ -81,6 +81,33 @@ impl Walk {
         Ok(())
     }
 
+    /// Goes on behind the next chunk and everything below it, because it cannot be had. Returns how many chunks that are (0 when a root
+    /// does not tell).
+    pub fn leave_out(&mut self) -> u64 {
+        let Some(slot) = self.slots.pop_front() else {
+            return 0;
+        };
+        let Some(chunks) = slot.place.chunks() else {
+            return 0;
+        };
+        if !slot.opened {
+            return chunks;
+        }
+        // Its children were put behind it already: as many slots as make up the rest.
+        let mut rest = chunks.saturating_sub(1);
+        while rest > 0
+            && let Some(below) = self.slots.pop_front()
+        {
+            // Below an opened slot come its own children, so only what is not opened counts with all below it.
+            let count = match below.opened {
+                true => 1,
+                false => below.place.chunks().unwrap_or(1),
+            };
+            rest = rest.saturating_sub(count);
+        }
+        chunks
+    }
+
     /// Learns what is below a chunk that comes later, so that it can be fetched early. A chunk that is not among the next `within`
     /// places is ignored, as is one that is unfit: [`advance`](Self::advance) will tell.
     pub fn open_ahead(&mut self, chunk: &VerifiedChunk, within: usize) {
@@ -230,6 +257,26 @@ mod tests {
             walk.advance(&chunks[&address]).unwrap();
         }
         assert_eq!(got, whole);
+    }
+
+    #[test]
+    fn leaving_a_chunk_out_leaves_out_all_below_it() {
+        let (root, chunks) = tree(4096 * 300, RedundancyLevel::None, false);
+        let whole = sent(Walk::new(root, 0), &chunks);
+        for ahead in [false, true] {
+            let mut walk = Walk::new(root, 0);
+            walk.advance(&chunks[&root.address]).unwrap();
+            if ahead {
+                walk.open_ahead(&chunks[&whole[1]], 64);
+            }
+            assert_eq!(walk.leave_out(), 129);
+            assert_eq!(walk.expected(), Some(whole[130]));
+            assert_eq!(walk.leave_out(), 129);
+            walk.advance(&chunks[&whole[259]]).unwrap();
+            assert_eq!(walk.leave_out(), 1);
+            assert_eq!(sent(walk, &chunks), whole[261..]);
+        }
+        assert_eq!(Walk::new(root, 0).leave_out(), 0);
     }
 
     #[test]

@@ -93,6 +93,12 @@ impl StopHandle {
         let _ = self.waker.wake();
     }
 
+    /// Makes a session that sleeps ask its consumer again, after something new was wanted from another thread.
+    pub fn wake(&self) {
+        // Without the wake-up the session notices within 200 ms.
+        let _ = self.waker.wake();
+    }
+
     /// The flag itself, for handlers that may do nothing but set one.
     pub fn flag(&self) -> Arc<AtomicBool> {
         self.flag.clone()
@@ -110,6 +116,8 @@ pub struct Session {
     epoch: std::time::Instant,
     stop: StopHandle,
     diagnosis: Diagnosis,
+    /// A consumer that wants nothing now may want something later.
+    may_starve: bool,
     bootstrap_timeout: Duration,
     progress_interval: Duration,
 }
@@ -136,6 +144,7 @@ impl Session {
                 waker,
             },
             diagnosis: Diagnosis::default(),
+            may_starve: false,
             bootstrap_timeout: config.bootstrap_timeout,
             progress_interval: config.progress_interval,
         })
@@ -184,6 +193,21 @@ impl Session {
         for address in open {
             self.node.cancel(address);
         }
+        result
+    }
+
+    /// Feeds a consumer that is never done: one that other threads give new wants, calling [`StopHandle::wake`] each time.
+    ///
+    /// # Errors
+    /// See [`RunError`]; the session can be used again after each of them. It never starves, and ends with [`RunError::Stopped`].
+    pub fn serve<C: ChunkConsumer>(
+        &mut self,
+        consumer: &mut C,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError<C::Error>> {
+        self.may_starve = true;
+        let result = self.run(consumer, None, observer);
+        self.may_starve = false;
         result
     }
 
@@ -257,7 +281,7 @@ impl Session {
                     stats: Box::new(self.node.stats()),
                 });
             }
-            if open.is_empty() {
+            if open.is_empty() && !self.may_starve {
                 return Err(RunError::Starved);
             }
             if now >= progress_at {

@@ -34,6 +34,10 @@ impl Root {
             started: false,
         }
     }
+
+    pub(super) const fn reference(&self) -> Reference {
+        self.reference
+    }
 }
 
 impl Join {

@@ -58,6 +58,14 @@ impl Wants {
         self.outstanding.contains_key(&address)
     }
 
+    /// Returns the key of a part of the file, where there is one.
+    pub(super) fn key(&self, address: ChunkAddress) -> Option<Key> {
+        match self.outstanding.get(&address)?.first {
+            Place::Child { key, .. } => key,
+            Place::Root | Place::Replica | Place::Shard { .. } => None,
+        }
+    }
+
     /// Returns the number of places whose chunks are not known to be hard to get.
     pub(super) fn active(&self) -> usize {
         self.places.saturating_sub(self.slow)

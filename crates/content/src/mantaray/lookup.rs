@@ -263,6 +263,10 @@ impl ChunkConsumer for Lookup {
         self.reading.poll_obsolete()
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.reading.key(address)
+    }
+
     fn is_done(&self) -> bool {
         self.found.is_some()
     }

@@ -213,6 +213,10 @@ impl ChunkConsumer for Resolve {
         self.lookup.poll_obsolete()
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.lookup.key(address)
+    }
+
     fn is_done(&self) -> bool {
         self.resolution.is_some()
     }

@@ -10,6 +10,9 @@ use swarm::{Command, ConnId};
 /// Doubling a pause this often exceeds any limit.
 const DOUBLINGS_MAX: u32 = 16;
 
+/// Received bytes of all streams: as many windows as there are streams by default.
+const RECEIVED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// The connection.
 pub(super) struct Link {
     state: State,
@@ -68,6 +71,8 @@ impl Link {
         let (keypair, key) = (self.keypair.clone(), self.noise_static.clone());
         let mut settings = p2p::Config::with_static_key(keypair, key, ephemeral);
         settings.expected_peer = config.peer.clone();
+        // Streams that wait for their turn keep a window each.
+        settings.limits.received_bytes_max = RECEIVED_BYTES_MAX;
         settings.agent_version = alloc::string::String::from("deboot-fetch/1");
         self.connections = self.connections.saturating_add(1);
         let connection = Connection::new(p2p::Role::Dialer, settings, now);

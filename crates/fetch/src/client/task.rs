@@ -15,6 +15,8 @@ const UNWANTED_MAX: u32 = 64;
 pub(super) enum Step {
     /// The next chunk, verified and wanted.
     Chunk(VerifiedChunk),
+    /// A wanted chunk that the bridge cannot find.
+    Missing(ChunkAddress),
     /// Nothing more until something is received.
     Wait,
     /// The next chunk is not wanted (yet).
@@ -34,6 +36,8 @@ pub(super) struct Task {
     /// The bridge has half-closed: what is here is all.
     pub(super) finished: bool,
     held: Option<VerifiedChunk>,
+    /// The bridge says that it cannot find this one.
+    missing: Option<ChunkAddress>,
     unwanted: u32,
     announced: Option<u64>,
     /// Chunks received, over all its streams.
@@ -72,6 +76,7 @@ impl Task {
             answered: false,
             finished: false,
             held: None,
+            missing: None,
             unwanted: 0,
             announced: None,
             passed: 0,
@@ -182,6 +187,11 @@ impl Task {
                     return Step::Held;
                 }
             }
+            if let Some(address) = self.missing.take()
+                && desk.take(address)
+            {
+                return Step::Missing(address);
+            }
             if self.complete {
                 return Step::Done;
             }
@@ -253,7 +263,20 @@ impl Task {
             (Record::Error(Answer::Ok { .. }), Some(_)) => {
                 Err(BridgeError::Record(RecordError::NoError))
             }
-            (Record::Chunk { .. }, None) => Err(BridgeError::Surplus { chunks: number }),
+            (Record::Missing { address }, Some(expected)) if number > 0 && address == expected => {
+                self.passed = number.saturating_add(walk.leave_out());
+                self.missing = Some(address);
+                self.progress(desk);
+                Ok(Some(used))
+            }
+            (Record::Missing { address: found }, Some(expected)) => Err(BridgeError::OtherChunk {
+                number,
+                expected,
+                found,
+            }),
+            (Record::Chunk { .. } | Record::Missing { .. }, None) => {
+                Err(BridgeError::Surplus { chunks: number })
+            }
             (Record::Chunk { address, data }, Some(expected)) => {
                 if address != expected {
                     return Err(BridgeError::OtherChunk {

@@ -366,6 +366,11 @@ fn a_missing_chunk_is_reported_and_the_rest_still_comes() {
     }
     assert!(root_chunk.is_some());
     assert_eq!((missing, got), (std::vec![leaf], 19));
+    assert_eq!(
+        world.client.stats().streams,
+        1,
+        "the stream goes on behind it"
+    );
     assert_eq!(world.client.stats().requests_open, 0);
 }
 

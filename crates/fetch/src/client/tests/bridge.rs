@@ -219,10 +219,11 @@ fn tree(out: &mut Vec<u8>, chunks: &Chunks, behaviour: Behaviour, request: &Requ
         let Some(chunk) = chunks.get(&address) else {
             let answer = Answer::error(Code::NotFound, "not found");
             if head {
-                Record::Error(answer).encode(out);
-            } else {
-                answer.encode(out);
+                Record::Missing { address }.encode(out);
+                number += walk.leave_out();
+                continue;
             }
+            answer.encode(out);
             return Then::Close;
         };
         let is_sent = !walk.is_left_out();

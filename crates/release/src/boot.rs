@@ -420,6 +420,15 @@ impl State {
         )))
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        match self {
+            Self::Feed(_) => None,
+            Self::Root(collect) | Self::Manifest(collect, _) => collect.key(address),
+            Self::Directory(lookup, _) => lookup.key(address),
+            Self::Artifacts(artifacts) => artifacts.key(address),
+        }
+    }
+
     fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
         match self {
             Self::Feed(find) => find.poll_obsolete(),
@@ -479,6 +488,10 @@ impl ChunkConsumer for Boot {
             Some(address) => Some(address),
             None => self.state.poll_obsolete(),
         }
+    }
+
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.state.key(address)
     }
 
     fn is_done(&self) -> bool {

@@ -10,9 +10,9 @@ use crate::target::{Target, TargetError};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use p2p::{Multiaddr, MultiaddrError};
+use p2p::{Multiaddr, MultiaddrError, PeerId};
 use swarm::Generation;
 
 pub use keys::Key;
@@ -79,6 +79,25 @@ pub struct SwarmConfig {
     pub bootstrap_timeout: Duration,
 }
 
+/// Where chunks come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// `"swarm"`: the network itself.
+    #[default]
+    Swarm,
+    /// `"bridge"`: a development bridge.
+    Bridge,
+}
+
+/// `[bridge]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeConfig {
+    /// Where it listens for TCP.
+    pub address: SocketAddrV4,
+    /// The identity it must have.
+    pub peer: Option<PeerId>,
+}
+
 /// A valid boot configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootConfig {
@@ -92,6 +111,10 @@ pub struct BootConfig {
     pub network: NetworkConfig,
     /// `[swarm]`
     pub swarm: SwarmConfig,
+    /// `"swarm"` or `"bridge"`.
+    pub source: Source,
+    /// `[bridge]`
+    pub bridge: BridgeConfig,
     /// Whole boot, from application start to kernel hand-over; zero: no limit.
     pub boot_timeout: Duration,
     /// Largest kernel, bytes.
@@ -167,6 +190,26 @@ pub enum ConfigError {
     TwoTargets {
         /// The feed.
         at: Place,
+    },
+    /// Neither swarm nor bridge.
+    #[error("{at}: source is {found:?}, expected \"swarm\" or \"bridge\"")]
+    Source {
+        /// The value.
+        at: Place,
+        /// What it is, cut to 64 characters.
+        found: String,
+    },
+    /// Not an address of a bridge.
+    #[error("{at}: {key} is {found:?}, expected something like {example:?}")]
+    Bridge {
+        /// The value.
+        at: Place,
+        /// Which.
+        key: Key,
+        /// What it is, cut to 64 characters.
+        found: String,
+        /// A value that would do.
+        example: &'static str,
     },
     /// Not a length of time.
     #[error(
@@ -285,7 +328,7 @@ pub enum ConfigError {
 }
 
 /// Ids of [`ConfigError`].
-pub const HELP: [Help; 14] = [
+pub const HELP: [Help; 16] = [
     Help::new(
         "DB0501",
         "Another file was copied over the configuration.",
@@ -356,6 +399,16 @@ pub const HELP: [Help; 14] = [
         "A feed was added and the reference was not removed, or the other way round.",
         "Keep `feed` to boot whatever its owner published last, or `reference` to boot one release for ever.",
     ),
+    Help::new(
+        "DB0515",
+        "A source that does not exist, or a typing error.",
+        "Write `source = \"swarm\"`, or `source = \"bridge\"` for development.",
+    ),
+    Help::new(
+        "DB0516",
+        "A name instead of an address, or no port.",
+        "Write the bridge's IPv4 address and port, such as 10.0.2.2:4001; `bridge.peer` is the peer id the bridge prints.",
+    ),
 ];
 
 impl ConfigError {
@@ -376,6 +429,8 @@ impl ConfigError {
             cmdline,
             feed,
             two_targets,
+            source,
+            bridge,
         ] = &HELP;
         match self {
             Self::TooLarge { .. } => too_large,
@@ -389,6 +444,8 @@ impl ConfigError {
             } => feed,
             Self::Target { .. } => reference,
             Self::TwoTargets { .. } => two_targets,
+            Self::Source { .. } => source,
+            Self::Bridge { .. } => bridge,
             Self::Range { .. } | Self::DurationRange { .. } => range,
             Self::Generation { .. } => generation,
             Self::Bootnode { .. } | Self::NoBootnode { .. } => bootnode,

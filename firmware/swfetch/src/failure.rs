@@ -40,6 +40,16 @@ pub mod id {
     pub const DEADLINE: &str = "DB0303";
     /// A file tree is malformed.
     pub const BAD_TREE: &str = "DB0304";
+    /// The bridge cannot be reached.
+    pub const NO_BRIDGE: &str = "DB0320";
+    /// What answers is no bridge, or one of another version.
+    pub const BRIDGE_PROTOCOL: &str = "DB0321";
+    /// The bridge sent something that is not what was asked for.
+    pub const BRIDGE_LIES: &str = "DB0322";
+    /// The bridge stops in the middle.
+    pub const BRIDGE_STOPS: &str = "DB0323";
+    /// The bridge says no.
+    pub const BRIDGE_REFUSES: &str = "DB0324";
     /// Firmware does not accept the kernel as an image.
     pub const NOT_AN_IMAGE: &str = "DB0601";
     /// Secure Boot refuses the kernel.
@@ -71,6 +81,11 @@ pub const ALL: &[&str] = &[
     id::CHUNK_UNAVAILABLE,
     id::DEADLINE,
     id::BAD_TREE,
+    id::NO_BRIDGE,
+    id::BRIDGE_PROTOCOL,
+    id::BRIDGE_LIES,
+    id::BRIDGE_STOPS,
+    id::BRIDGE_REFUSES,
     id::NOT_AN_IMAGE,
     id::SECURE_BOOT,
     id::LOAD_FAILED,

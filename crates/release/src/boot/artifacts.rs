@@ -116,6 +116,10 @@ impl Artifacts {
         Some((kernel, initrd))
     }
 
+    pub(super) fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.files.iter().find_map(|file| file.join.key(address))
+    }
+
     /// Returns the next chunk: first the root of every file, then the kernel in file order, then the archives.
     pub(super) fn poll_want(&mut self) -> Option<ChunkAddress> {
         let in_flight = self.outstanding.len().saturating_sub(self.delayed.len());

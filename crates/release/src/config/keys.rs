@@ -68,6 +68,7 @@ const GIB: u64 = 1 << 30;
 pub(super) const REFERENCE: Key = key("", "reference");
 pub(super) const FEED: Key = key("", "feed");
 pub(super) const FEED_PATIENCE: Time = time(key("", "feed_patience"), 2 * SECOND, 0, 10 * MINUTE);
+pub(super) const SOURCE: Key = key("", "source");
 pub(super) const CMDLINE_APPEND: Key = key("", "cmdline_append");
 pub(super) const BOOT_TIMEOUT: Time = time(key("", "boot_timeout"), 30 * MINUTE, 0, 24 * HOUR);
 pub(super) const RETRY_AFTER: Time = time(key("", "retry_after"), 30 * SECOND, 0, 24 * HOUR);
@@ -79,6 +80,7 @@ pub(super) const INITRAMFS_BYTES_MAX: Number =
 /// Tables are keys of the root as well.
 pub(super) const NETWORK: Key = key("", "network");
 pub(super) const SWARM: Key = key("", "swarm");
+pub(super) const BRIDGE: Key = key("", "bridge");
 
 pub(super) const ADDRESS: Key = key("network", "address");
 pub(super) const GATEWAY: Key = key("network", "gateway");
@@ -112,11 +114,15 @@ pub(super) const CHUNK_TIMEOUT: Time = time(key("swarm", "chunk_timeout"), MINUT
 pub(super) const BOOTSTRAP_TIMEOUT: Time =
     time(key("swarm", "bootstrap_timeout"), MINUTE, SECOND, HOUR);
 
+pub(super) const BRIDGE_ADDRESS: Key = key("bridge", "address");
+pub(super) const BRIDGE_PEER: Key = key("bridge", "peer");
+
 /// Every key, by table.
-pub(super) const ALL: [Key; 27] = [
+pub(super) const ALL: [Key; 31] = [
     REFERENCE,
     FEED,
     FEED_PATIENCE.key,
+    SOURCE,
     CMDLINE_APPEND,
     BOOT_TIMEOUT.key,
     RETRY_AFTER.key,
@@ -125,6 +131,7 @@ pub(super) const ALL: [Key; 27] = [
     INITRAMFS_BYTES_MAX.key,
     NETWORK,
     SWARM,
+    BRIDGE,
     ADDRESS,
     GATEWAY,
     DNS,
@@ -141,6 +148,8 @@ pub(super) const ALL: [Key; 27] = [
     HEDGE_AFTER.key,
     CHUNK_TIMEOUT.key,
     BOOTSTRAP_TIMEOUT.key,
+    BRIDGE_ADDRESS,
+    BRIDGE_PEER,
 ];
 
 /// Finds the key that an unknown name in `table` probably means: the same name in another table, a near one in the same table, a

@@ -1,18 +1,18 @@
 //! From TOML to a checked configuration.
 use super::keys::{self, Key, Number, Time};
 use super::{
-    BOOTNODES_MAX, BootConfig, CMDLINE_APPEND_BYTES_MAX, CONFIG_BYTES_MAX, ConfigError,
-    DNS_SERVERS_MAX, NetworkConfig, StaticAddress, SwarmConfig,
+    BOOTNODES_MAX, BootConfig, BridgeConfig, CMDLINE_APPEND_BYTES_MAX, CONFIG_BYTES_MAX,
+    ConfigError, DNS_SERVERS_MAX, NetworkConfig, Source, StaticAddress, SwarmConfig,
 };
 use crate::place::Place;
 use crate::target::Target;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::Range;
 use core::time::Duration;
-use p2p::Multiaddr;
+use p2p::{Multiaddr, PeerId};
 use swarm::Generation;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -43,12 +43,16 @@ pub(super) fn parse(text: &str) -> Result<BootConfig, ConfigError> {
     let swarm = root.table(keys::SWARM)?;
     network.check_keys()?;
     swarm.check_keys()?;
+    let bridge = root.table(keys::BRIDGE)?;
+    bridge.check_keys()?;
     Ok(BootConfig {
         target: root.target()?,
         feed_patience: root.time(keys::FEED_PATIENCE)?,
         cmdline_append: root.cmdline_append()?,
         network: network.network()?,
         swarm: swarm.swarm()?,
+        source: root.source()?,
+        bridge: bridge.bridge()?,
         boot_timeout: root.time(keys::BOOT_TIMEOUT)?,
         kernel_bytes_max: root.number(keys::KERNEL_BYTES_MAX)?,
         initramfs_bytes_max: root.number(keys::INITRAMFS_BYTES_MAX)?,
@@ -56,6 +60,9 @@ pub(super) fn parse(text: &str) -> Result<BootConfig, ConfigError> {
         retries_max: u32::try_from(root.number(keys::RETRIES_MAX)?).unwrap_or(u32::MAX),
     })
 }
+
+/// Where a bridge is unless it is said: on the host of QEMU's user network.
+const BRIDGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 4001);
 
 /// A table, or the absence of one: then every key has its default.
 struct Table<'a> {
@@ -300,6 +307,45 @@ impl<'a> Table<'a> {
             found: cut(text),
             example: "192.0.2.1",
         })
+    }
+
+    fn source(&self) -> Result<Source, ConfigError> {
+        let Some(item) = self.get(keys::SOURCE) else {
+            return Ok(Source::Swarm);
+        };
+        match self.text_of(keys::SOURCE, item)? {
+            "swarm" => Ok(Source::Swarm),
+            "bridge" => Ok(Source::Bridge),
+            found => Err(ConfigError::Source {
+                at: self.place(item.span()),
+                found: cut(found),
+            }),
+        }
+    }
+
+    fn bridge(&self) -> Result<BridgeConfig, ConfigError> {
+        let wrong = |key: Key, item: Item<'a>, found: &str, example| ConfigError::Bridge {
+            at: self.place(item.span()),
+            key,
+            found: cut(found),
+            example,
+        };
+        let mut address = BRIDGE;
+        if let Some(item) = self.get(keys::BRIDGE_ADDRESS) {
+            let text = self.text_of(keys::BRIDGE_ADDRESS, item)?;
+            let parsed: Option<SocketAddrV4> = text.parse().ok();
+            address = parsed
+                .filter(|address| address.port() != 0)
+                .ok_or_else(|| wrong(keys::BRIDGE_ADDRESS, item, text, "10.0.2.2:4001"))?;
+        }
+        let mut peer = None;
+        if let Some(item) = self.get(keys::BRIDGE_PEER) {
+            let text = self.text_of(keys::BRIDGE_PEER, item)?;
+            let parsed = PeerId::from_base58(text);
+            let example = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+            peer = Some(parsed.ok_or_else(|| wrong(keys::BRIDGE_PEER, item, text, example))?);
+        }
+        Ok(BridgeConfig { address, peer })
     }
 
     fn swarm(&self) -> Result<SwarmConfig, ConfigError> {

@@ -71,7 +71,7 @@ fn the_documented_defaults_are_the_codes() {
     expected.target = config.target.clone();
     assert_eq!(config, expected, "a documented default is not the default");
     for key in keys::ALL {
-        if key == keys::NETWORK || key == keys::SWARM {
+        if [keys::NETWORK, keys::SWARM, keys::BRIDGE].contains(&key) {
             assert!(EXAMPLE.contains(&format!("\n[{}]\n", key.name)));
             continue;
         }
@@ -431,4 +431,37 @@ fn cut_or_nested_texts_are_errors_and_no_panic() {
     }
     let nested = format!("x = {}", "[".repeat(30_000));
     assert!(parse(&nested).is_err());
+}
+
+#[test]
+fn a_bridge_is_an_address_and_perhaps_a_peer() {
+    let config = minimal();
+    assert_eq!(config.source, Source::Swarm);
+    assert_eq!(config.bridge.address.to_string(), "10.0.2.2:4001");
+    assert_eq!(config.bridge.peer, None);
+    let text = format!(
+        "{REFERENCE}source = \"bridge\"\n[bridge]\naddress = \"192.0.2.7:4002\"\n\
+         peer = \"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp\"\n"
+    );
+    let config = BootConfig::parse(&text).unwrap();
+    assert_eq!(config.source, Source::Bridge);
+    assert_eq!(config.bridge.address.to_string(), "192.0.2.7:4002");
+    assert!(config.bridge.peer.is_some());
+    let error = |text: &str| parse(text).unwrap_err();
+    assert_eq!(
+        error("source = \"Bridge\"").to_string(),
+        "line 2, column 10: source is \"Bridge\", expected \"swarm\" or \"bridge\""
+    );
+    assert_eq!(error("source = \"Bridge\"").id(), "DB0515");
+    for wrong in [
+        "address = \"host:1\"",
+        "address = \"1.2.3.4\"",
+        "address = \"1.2.3.4:0\"",
+        "peer = \"Q\"",
+    ] {
+        let error = error(&format!("[bridge]\n{wrong}"));
+        assert_eq!(error.id(), "DB0516", "{error}");
+        assert!(error.to_string().starts_with("line 3, column "), "{error}");
+    }
+    assert_eq!(error("[bridge]\nadress = \"x\"").id(), "DB0503");
 }

@@ -2,6 +2,7 @@
 use super::machine::Machine;
 use super::network::{self, Network};
 use super::pump::{self, Task};
+use super::source::Source;
 use crate::efi::handover::{Initrd, Kernel};
 use crate::efi::{heap, variables, watchdog};
 use alloc::format;
@@ -15,7 +16,6 @@ use release::boot::{Boot, BootError, BootLimits, BootPhase, FollowedFeed, Payloa
 use release::config::BootConfig;
 use release::manifest::Architecture;
 use release::target::{Name, Target};
-use swarm::Node;
 use swfetch::failure::{Failure, id};
 use swfetch::handover::{FeedRecord, Fetched, Mark, Record};
 use swfetch::wall;
@@ -127,34 +127,17 @@ pub(crate) fn fetch_only(
     Ok((task.bytes, end_ms.saturating_sub(start_ms), fetched))
 }
 
-/// Network and node of one attempt.
+/// Network and source of one attempt.
 struct Session {
     network: Network,
-    node: Node,
+    source: Source,
 }
 
 impl Session {
     fn open(machine: &mut Machine, config: &BootConfig) -> Result<Self, Failure> {
         let network = network::bring_up(machine, config)?;
-        let settings = &config.swarm;
-        let mut node = swarm::Config::new(
-            settings.network_id,
-            settings.bootnodes.clone(),
-            machine.fresh_seed("swarm")?,
-            machine.wall_s,
-        );
-        node.generation = settings.generation;
-        node.connections_max = settings.connections_max;
-        node.dial_timeout = settings.dial_timeout;
-        node.handshake_timeout = settings.handshake_timeout;
-        node.attempt_timeout = settings.attempt_timeout;
-        node.hedge_after = settings.hedge_after;
-        node.chunk_timeout = settings.chunk_timeout;
-        let now = machine.now();
-        Ok(Self {
-            network,
-            node: Node::new(node, now),
-        })
+        let source = Source::open(machine, config)?;
+        Ok(Self { network, source })
     }
 
     fn run<T: Task>(
@@ -163,14 +146,13 @@ impl Session {
         config: &BootConfig,
         task: &mut T,
     ) -> Result<(), Failure> {
-        pump::run(machine, &mut self.network, &mut self.node, config, task)
+        pump::run(machine, &mut self.network, &mut self.source, config, task)
     }
 
     fn close(mut self, machine: &mut Machine, bytes: u64) -> Fetched {
-        let stats = self.node.stats();
-        let fetched = pump::fetched(&self.node, bytes);
-        machine.console.note(&pump::figures(&stats));
-        pump::close(machine, &mut self.network, &mut self.node);
+        let fetched = self.source.fetched(bytes);
+        machine.console.note(&self.source.describe());
+        pump::close(machine, &mut self.network, &mut self.source);
         self.network.shut_down(machine);
         fetched
     }
@@ -203,6 +185,9 @@ impl ChunkConsumer for Release {
     }
     fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
         self.boot.poll_obsolete()
+    }
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.boot.key(address)
     }
     fn is_done(&self) -> bool {
         self.boot.is_done()
@@ -309,6 +294,9 @@ impl ChunkConsumer for PlainFile {
     }
     fn poll_obsolete(&mut self) -> Option<ChunkAddress> {
         self.join.poll_obsolete()
+    }
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        self.join.key(address)
     }
     fn is_done(&self) -> bool {
         self.join.is_done()

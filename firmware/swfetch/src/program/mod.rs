@@ -5,6 +5,7 @@ mod network;
 mod prompt;
 mod pump;
 mod selftest;
+mod source;
 mod trouble;
 
 use crate::efi::{clock, heap, watchdog};

@@ -1,5 +1,6 @@
 //! From no driver at all to one interface with an address.
 use super::machine::Machine;
+use super::source::Source;
 use crate::efi::nic::{self, Found, Nic};
 use crate::efi::waiting::Waiting;
 use alloc::format;
@@ -10,7 +11,6 @@ use core::time::Duration;
 use netstack::{Event, Stack};
 use p2p::Instant;
 use release::config::BootConfig;
-use swarm::Node;
 use swfetch::failure::{Failure, id};
 use swfetch::handover::Mark;
 
@@ -45,10 +45,15 @@ impl Network {
         }
     }
 
-    /// One turn with the node. Returns whether anything moved.
-    pub(crate) fn turn(&mut self, machine: &mut Machine, now: Instant, node: &mut Node) -> bool {
+    /// One turn with the source. Returns whether anything moved.
+    pub(crate) fn turn(
+        &mut self,
+        machine: &mut Machine,
+        now: Instant,
+        source: &mut Source,
+    ) -> bool {
         self.ask_link(now);
-        let moved = self.stack.poll(now, node);
+        let moved = self.stack.poll(now, source);
         if moved {
             self.last_moved = now;
         }

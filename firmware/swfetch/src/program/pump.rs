@@ -2,6 +2,7 @@
 //! or is out of time.
 use super::machine::Machine;
 use super::network::Network;
+use super::source::{Fact, Source};
 use super::trouble::Trouble;
 use crate::efi::watchdog;
 use alloc::format;
@@ -10,9 +11,9 @@ use bmt::{ChunkAddress, ChunkConsumer};
 use core::time::Duration;
 use p2p::Instant;
 use release::config::BootConfig;
-use swarm::{BootstrapStage, ChunkFailure, DropReason, Event, Node, Stats};
+use swarm::{BootstrapStage, ChunkFailure, DropReason, Event};
 use swfetch::failure::{Failure, id};
-use swfetch::handover::{Fetched, Mark};
+use swfetch::handover::Mark;
 use swfetch::progress::{self, Meter, Snapshot};
 
 /// Waiting is cut into pieces of at most this, so that progress and the console get their turn.
@@ -55,7 +56,7 @@ pub(crate) trait Task: ChunkConsumer {
 pub(crate) fn run<T: Task>(
     machine: &mut Machine,
     network: &mut Network,
-    node: &mut Node,
+    source: &mut Source,
     config: &BootConfig,
     task: &mut T,
 ) -> Result<(), Failure> {
@@ -73,65 +74,45 @@ pub(crate) fn run<T: Task>(
     };
     loop {
         let now = machine.now();
-        while let Some(address) = task.poll_obsolete() {
-            node.cancel(address);
-        }
-        while node.request_room() > 0 {
-            let Some(address) = task.poll_want() else {
-                break;
-            };
-            node.request(now, address);
-        }
-        let moved = network.turn(machine, now, node);
-        pump.events(machine, network, node, task, now)?;
+        ask(source, task, now);
+        let moved = network.turn(machine, now, source);
+        // What came is followed by new requests, which have to leave before the machine sleeps.
+        let moved = pump.events(machine, network, source, task, now)? || moved;
         task.tick(now).map_err(|error| task.explain(error))?;
         if task.is_done() {
             return Ok(());
         }
-        pump.deadlines(node, now)?;
-        pump.show(machine, network, node, task, now);
+        pump.deadlines(source, now)?;
+        pump.show(machine, network, source, task, now);
         if !moved {
             network.wait(now, now + LOOK_EVERY);
         }
     }
 }
 
+/// Gives the source everything the task wants.
+fn ask<T: Task>(source: &mut Source, task: &mut T, now: Instant) {
+    while let Some(address) = task.poll_obsolete() {
+        source.cancel(address);
+    }
+    while source.request_room() > 0
+        && let Some(address) = task.poll_want()
+    {
+        source.request(now, address, task.key(address));
+    }
+}
+
 /// Settles and says goodbye, for a short while.
-pub(crate) fn close(machine: &mut Machine, network: &mut Network, node: &mut Node) {
+pub(crate) fn close(machine: &mut Machine, network: &mut Network, source: &mut Source) {
     let start = machine.now();
-    node.close(start);
+    source.close(start);
     loop {
         let now = machine.now();
-        let moved = network.turn(machine, now, node);
+        let moved = network.turn(machine, now, source);
         if !moved || now.saturating_since(start) >= GOODBYE {
             break;
         }
     }
-}
-
-/// What was fetched so far.
-pub(crate) fn fetched(node: &Node, bytes: u64) -> Fetched {
-    let stats = node.stats();
-    Fetched {
-        bytes,
-        chunks: stats.chunks,
-        peers: u64::try_from(stats.peers_used).unwrap_or(u64::MAX),
-    }
-}
-
-/// The node's figures in one line, for the log.
-pub(crate) fn figures(stats: &Stats) -> String {
-    format!(
-        "swarm: {} chunks from {} peers; {} asked twice, {} came twice, {} wrong; {} requests and {} attempts open, {} without credit",
-        stats.chunks,
-        stats.peers_used,
-        stats.hedges,
-        stats.duplicates,
-        stats.wrong_chunks,
-        stats.requests_open,
-        stats.attempts_open,
-        stats.waiting_for_credit
-    )
 }
 
 struct Pump<'a> {
@@ -147,59 +128,120 @@ struct Pump<'a> {
 }
 
 impl Pump<'_> {
+    /// Hands over what came. Returns whether anything did.
     fn events<T: Task>(
         &mut self,
         machine: &mut Machine,
         network: &mut Network,
-        node: &mut Node,
+        source: &mut Source,
         task: &mut T,
         now: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut chunks = false;
-        while let Some(event) = node.poll_event() {
-            match event {
-                Event::Chunk { chunk, .. } => {
+        let mut any = false;
+        while let Some(fact) = source.poll_event() {
+            any = true;
+            match fact {
+                Fact::Swarm(Event::Chunk { chunk, .. })
+                | Fact::Bridge(fetch::Event::Chunk(chunk)) => {
                     chunks = true;
                     task.handle_chunk(chunk)
                         .map_err(|error| task.explain(error))?;
+                    // A bridge pushes what is below a chunk right behind it.
+                    ask(source, task, now);
                 }
-                Event::ChunkFailed { address, failure } => {
-                    let offline = node.stats().peers_ready == 0 || network.is_link_down();
-                    let late = matches!(
-                        failure,
-                        ChunkFailure::TimedOut { .. } | ChunkFailure::NoPeers
-                    );
-                    if offline && late && self.outage_retries > 0 {
-                        // Not the chunk's fault: the network was away for as long as a chunk may take.
-                        self.outage_retries -= 1;
-                        machine
-                            .console
-                            .line("swarm: no peer for a long time; asking again");
-                        node.request(now, address);
-                    } else {
-                        if let ChunkFailure::NotFound { peers_asked }
-                        | ChunkFailure::TimedOut { peers_asked } = failure
-                        {
-                            task.note_requests(address, peers_asked);
-                        }
-                        if !task.is_searching() {
-                            self.trouble.note_chunk(machine, address, failure);
-                        }
-                        task.handle_unavailable(address)
-                            .map_err(|error| self.trouble.complete(task.explain(error)))?;
-                    }
+                Fact::Swarm(Event::ChunkFailed { address, failure }) => {
+                    self.chunk_failed(machine, network, source, task, now, address, failure)?;
                 }
-                Event::ChunkDelayed { address, .. } => task
+                Fact::Swarm(Event::ChunkDelayed { address, .. }) => task
                     .handle_delayed(address)
                     .map_err(|error| task.explain(error))?,
-                other => self.note(machine, other),
+                Fact::Swarm(other) => self.note(machine, other),
+                Fact::Bridge(fetch::Event::ChunkFailed { address, failure }) => {
+                    task.note_requests(address, 1);
+                    if !task.is_searching() {
+                        let text = format!("chunk {address}: {failure}");
+                        self.trouble.note_missing(machine, text);
+                    }
+                    task.handle_unavailable(address)
+                        .map_err(|error| self.trouble.complete(task.explain(error)))?;
+                }
+                Fact::Bridge(fetch::Event::Failed(error)) => {
+                    return Err(self.trouble.complete(source.explain(&error)));
+                }
+                Fact::Bridge(other) => self.note_bridge(machine, other),
             }
         }
         if chunks {
             self.last_chunk = now;
             task.after_chunks(machine);
         }
-        Ok(())
+        Ok(any)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one branch of `events`, for its length"
+    )]
+    fn chunk_failed<T: Task>(
+        &mut self,
+        machine: &mut Machine,
+        network: &mut Network,
+        source: &mut Source,
+        task: &mut T,
+        now: Instant,
+        address: ChunkAddress,
+        failure: ChunkFailure,
+    ) -> Result<(), Failure> {
+        let offline = source.figures().peers.0 == 0 || network.is_link_down();
+        let late = matches!(
+            failure,
+            ChunkFailure::TimedOut { .. } | ChunkFailure::NoPeers
+        );
+        if offline && late && self.outage_retries > 0 {
+            // Not the chunk's fault: the network was away for as long as a chunk may take.
+            self.outage_retries -= 1;
+            machine
+                .console
+                .line("swarm: no peer for a long time; asking again");
+            source.request(now, address, task.key(address));
+            return Ok(());
+        }
+        if let ChunkFailure::NotFound { peers_asked } | ChunkFailure::TimedOut { peers_asked } =
+            failure
+        {
+            task.note_requests(address, peers_asked);
+        }
+        if !task.is_searching() {
+            self.trouble.note_chunk(machine, address, failure);
+        }
+        task.handle_unavailable(address)
+            .map_err(|error| self.trouble.complete(task.explain(error)))
+    }
+
+    fn note_bridge(&mut self, machine: &mut Machine, event: fetch::Event) {
+        match event {
+            fetch::Event::Up { peer } => {
+                let text = format!("bridge: connected to {peer}");
+                if !self.peer_seen {
+                    self.peer_seen = true;
+                    machine.mark(Mark::Peers);
+                }
+                machine.console.line(&text);
+            }
+            fetch::Event::Down { error, retry_in } | fetch::Event::Retry { error, retry_in } => {
+                let text = format!("{error}");
+                let retry = retry_in.as_millis();
+                machine
+                    .console
+                    .line(&format!("bridge: {text}, again in {retry} ms"));
+                self.trouble.note(text);
+            }
+            fetch::Event::WholeFiles => machine
+                .console
+                .line("bridge: it serves whole files only; each is verified when it is complete"),
+            _ => {}
+        }
     }
 
     fn note(&mut self, machine: &mut Machine, event: Event) {
@@ -287,13 +329,17 @@ impl Pump<'_> {
         }
     }
 
-    fn deadlines(&mut self, node: &Node, now: Instant) -> Result<(), Failure> {
+    fn deadlines(&mut self, source: &Source, now: Instant) -> Result<(), Failure> {
         if now.saturating_since(self.watchdog) >= WATCHDOG_EVERY {
             self.watchdog = now;
             watchdog::disable();
         }
         let waited = now.saturating_since(self.start);
-        if !self.peer_seen && waited >= self.config.swarm.bootstrap_timeout {
+        // A bridge's client gives up by itself.
+        if let Source::Swarm(node) = source
+            && !self.peer_seen
+            && waited >= self.config.swarm.bootstrap_timeout
+        {
             return Err(self
                 .trouble
                 .no_peer(waited, &self.config.swarm.bootnodes, node.stats()));
@@ -315,7 +361,7 @@ impl Pump<'_> {
         &mut self,
         machine: &mut Machine,
         network: &mut Network,
-        node: &Node,
+        source: &Source,
         task: &T,
         now: Instant,
     ) {
@@ -323,19 +369,19 @@ impl Pump<'_> {
             return;
         }
         let (done, total) = task.progress();
-        let stats = node.stats();
+        let figures = source.figures();
         self.meter.sample(now.as_micros(), done);
         let snapshot = Snapshot {
             bytes: (done, total),
             rate: self.meter.rate(now.as_micros(), done),
-            peers: (stats.peers_ready, stats.peers_connecting, stats.peers_known),
-            requests: (stats.requests_open, stats.waiting_for_credit),
+            peers: figures.peers,
+            requests: figures.requests,
             stalled: now.saturating_since(self.last_chunk),
             link_down: network.is_link_down(),
         };
         if now.saturating_since(self.figures) >= FIGURES_EVERY {
             self.figures = now;
-            machine.console.note(&figures(&stats));
+            machine.console.note(&source.describe());
         }
         let waits = snapshot.is_stalled();
         let line = progress::line(task.step(), &snapshot);

@@ -59,6 +59,12 @@ impl Trouble {
         self.chunk = Some(text);
     }
 
+    /// A chunk could not be had, for the reason in the text.
+    pub(crate) fn note_missing(&mut self, machine: &mut Machine, text: String) {
+        machine.console.line(&format!("bridge: {text}"));
+        self.chunk = Some(text);
+    }
+
     /// Adds what is known to a failure that a missing chunk caused.
     pub(crate) fn complete(&self, mut failure: Failure) -> Failure {
         for text in self.chunk.iter().chain(&self.reasons) {

@@ -1,6 +1,7 @@
 //! `bench`: ratios in one run. Contenders take turns, because a machine's speed drifts; medians are compared.
 mod allowance;
 mod boots;
+mod bridge;
 mod ceiling;
 mod content;
 mod update;
@@ -104,6 +105,9 @@ fn measure_boots(rounds: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<Mea
     }
     if wanted("update") {
         measures.push(update::measure(&bench)?);
+    }
+    if wanted("bridge") {
+        measures.extend(bridge::measure(&bench)?);
     }
     Ok(measures)
 }

@@ -28,6 +28,8 @@ enum Verb {
     Test(TestOptions),
     /// Measures ratios: against iPXE, against the machine's own ceiling, against what storers allow, against limits
     Bench(BenchOptions),
+    /// Boots through the development bridge: builds, publishes, starts a bridge, checks it, boots QEMU, says SUCCESS or what failed
+    RunTest(RunTestOptions),
     /// What a commit needs: formatting, lints, licences, house rules, builds for all targets
     Check,
     /// Runs the fuzz targets under libFuzzer for a while; `test` runs a short fixed set of mutations
@@ -58,8 +60,28 @@ pub(crate) struct BenchOptions {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) rounds: u8,
     /// Measures this alone
-    #[arg(long, value_parser = ["content", "size", "boot", "fetch", "allowance", "update"])]
+    #[arg(long, value_parser = ["content", "size", "boot", "fetch", "allowance", "update", "bridge"])]
     pub(crate) only: Option<String>,
+}
+
+/// Options of `run-test`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunTestOptions {
+    /// How the independent client reaches the bridge; the firmware uses TCP
+    #[arg(long, default_value = "quic", value_parser = ["tcp", "quic"])]
+    pub(crate) transport: String,
+    /// Publishes to this bee node and reads back from it [default: nodes started from BEE_BIN, or a devnet]
+    #[arg(long, value_name = "URL", requires = "batch")]
+    pub(crate) bee_url: Option<String>,
+    /// Postage batch for --bee-url
+    #[arg(long, value_name = "ID", requires = "bee_url")]
+    pub(crate) batch: Option<String>,
+    /// Seconds from power-on to the result of each boot
+    #[arg(long, default_value_t = 300)]
+    pub(crate) timeout: u64,
+    /// Shows the console
+    #[arg(long)]
+    pub(crate) show: bool,
 }
 
 /// Options of `demo`.
@@ -115,6 +137,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::RunTest(options) => run_test::run(&options),
         Verb::Check => {
             packages::ensure(&[packages::Need::Linker])?;
             let mut report = report::Report::default();

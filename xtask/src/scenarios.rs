@@ -47,8 +47,20 @@ pub(crate) enum Incident {
     None,
     /// The cable is pulled in the middle of the fetch and comes back after this long.
     CablePulled(Duration),
-    /// All storers and the boot node stop in the middle of the fetch and come back after this long.
+    /// What the chunks come from stops in the middle of the fetch and comes back after this long: all storers and the boot node, or
+    /// the bridge.
     NetworkRestarted(Duration),
+}
+
+/// Where the disk says that chunks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The devnet.
+    Swarm,
+    /// A bridge over the chunk set, perhaps one that misbehaves in this way.
+    Bridge(Option<&'static str>),
+    /// A bridge that is not there.
+    NoBridge,
 }
 
 /// How the boot has to end.
@@ -78,6 +90,8 @@ pub(crate) struct Scenario {
     pub(crate) claim: &'static str,
     /// What is published.
     pub(crate) content: Content,
+    /// Where chunks come from.
+    pub(crate) origin: Origin,
     /// Storers beside the boot node.
     pub(crate) storers: usize,
     /// Storers that get each chunk.

@@ -148,6 +148,7 @@ fn tools() -> Result<Tools> {
     let releases = Releases::publish(&deboot, &good, &directory)?;
     Ok(Tools {
         deboot,
+        bridge: programs::host("deboot-bridge")?,
         swfetch: programs::swfetch()?,
         releases,
         directory,

@@ -1,11 +1,12 @@
 //! Runs boots, two at a time, and judges them.
 use super::release::{Published, Releases};
-use super::{Card, Expected, Incident, Scenario};
+use super::{Card, Expected, Incident, Origin, Scenario};
 use crate::boot::{self, APPLICATION_MARK, Outcome, Seen, Watch};
+use crate::bridge::{self, Bridge};
 use crate::check::Verdict;
 use crate::devnet::{Devnet, Plan, free_ports};
 use crate::process::{capture, command};
-use crate::qemu::{Machine, Network, Running};
+use crate::qemu::{self, HOST_SEEN_BY_GUEST, Machine, Network};
 use crate::report::Report;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ const NOBODY: &str = "/ip4/10.0.2.2/tcp/9/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8w
 pub(crate) struct Tools {
     /// The program.
     pub(crate) deboot: PathBuf,
+    /// The bridge.
+    pub(crate) bridge: PathBuf,
     /// The loader.
     pub(crate) swfetch: PathBuf,
     /// What there is to boot.
@@ -67,30 +70,8 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join("claim"), scenario.claim)?;
     let published = tools.releases.find(scenario.content)?;
-    let plan = Plan {
-        deboot: tools.deboot.clone(),
-        storers: scenario.storers,
-        profile: scenario.profile.to_owned(),
-        generation: scenario.generation.to_owned(),
-        chunks: published.chunks.clone(),
-        faults: faults(scenario, &tools.releases.middle_chunk),
-        // A network that is restarted has to come back at the same place.
-        base_port: if scenario.incident == Incident::None {
-            0
-        } else {
-            free_ports(scenario.storers + 1)?
-        },
-        for_guest: true,
-        verbose: false,
-        replication: scenario.replication,
-        log: directory.join("devnet.log"),
-    };
-    let mut devnet = Some(plan.start()?);
-    let bootnode = match &devnet {
-        Some(devnet) if scenario.bootnode_exists => devnet.bootnode.clone(),
-        _ => NOBODY.to_owned(),
-    };
-    let disk = make_disk(tools, &directory, published, &bootnode)?;
+    let mut origin = Running::start(tools, scenario, &published.chunks, &directory)?;
+    let disk = make_disk(tools, &directory, published, &origin.config(scenario))?;
     let mut machine = Machine::new(&disk, &directory);
     machine.network = match scenario.card {
         Card::Working => Network::User,
@@ -106,7 +87,7 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
     let seen = boot::boot(&machine, &watch, &mut |line, running| {
         if !happened && is_in_the_middle(line) {
             happened = true;
-            incident(scenario.incident, &plan, &mut devnet, running)?;
+            incident(scenario.incident, &mut origin, running)?;
         }
         Ok(())
     });
@@ -124,6 +105,88 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
         )
     });
     judged.with_context(|| format!("see {}", directory.display()))
+}
+
+/// What the chunks come from.
+enum Running {
+    Devnet(Plan, Option<Devnet>),
+    Bridge(bridge::Plan, Option<Bridge>),
+    Nothing,
+}
+
+impl Running {
+    fn start(tools: &Tools, scenario: &Scenario, chunks: &Path, directory: &Path) -> Result<Self> {
+        // What is restarted has to come back at the same place.
+        let ports = |count: usize| match scenario.incident {
+            Incident::None => Ok(0),
+            _ => free_ports(count),
+        };
+        let fault = match scenario.origin {
+            Origin::Swarm => {
+                let plan = Plan {
+                    deboot: tools.deboot.clone(),
+                    storers: scenario.storers,
+                    profile: scenario.profile.to_owned(),
+                    generation: scenario.generation.to_owned(),
+                    chunks: chunks.to_owned(),
+                    faults: faults(scenario, &tools.releases.middle_chunk),
+                    base_port: ports(scenario.storers + 1)?,
+                    for_guest: true,
+                    verbose: false,
+                    replication: scenario.replication,
+                    log: directory.join("devnet.log"),
+                };
+                let devnet = plan.start()?;
+                return Ok(Self::Devnet(plan, Some(devnet)));
+            }
+            Origin::NoBridge => return Ok(Self::Nothing),
+            Origin::Bridge(fault) => fault,
+        };
+        let mut plan = bridge::Plan::over(&tools.bridge, chunks, &directory.join("bridge"));
+        plan.port = ports(1)?;
+        plan.fault = fault.map(str::to_owned);
+        let bridge = plan.start()?;
+        Ok(Self::Bridge(plan, Some(bridge)))
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Self::Devnet(_, devnet) => *devnet = None,
+            Self::Bridge(_, bridge) => *bridge = None,
+            Self::Nothing => {}
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        match self {
+            Self::Devnet(plan, devnet) => *devnet = Some(plan.start()?),
+            Self::Bridge(plan, bridge) => *bridge = Some(plan.start()?),
+            Self::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// The part of the configuration that says where chunks come from.
+    fn config(&self, scenario: &Scenario) -> (&'static str, String) {
+        let bootnode = match self {
+            Self::Devnet(_, Some(devnet)) if scenario.bootnode_exists => &devnet.bootnode,
+            _ => NOBODY,
+        };
+        // Port 9 is discard: nobody listens there.
+        let port = match self {
+            Self::Bridge(_, Some(bridge)) => bridge.port,
+            _ => 9,
+        };
+        let source = match self {
+            Self::Devnet(..) => "swarm",
+            Self::Bridge(..) | Self::Nothing => "bridge",
+        };
+        let tables = format!(
+            "[bridge]\naddress = \"{HOST_SEEN_BY_GUEST}:{port}\"\n\n\
+             [swarm]\nnetwork_id = 10\nbootnodes = [\"{bootnode}\"]\n"
+        );
+        (source, tables)
+    }
 }
 
 fn faults(scenario: &Scenario, middle_chunk: &str) -> Vec<String> {
@@ -144,13 +207,13 @@ fn make_disk(
     tools: &Tools,
     directory: &Path,
     published: &Published,
-    bootnode: &str,
+    (source, tables): &(&str, String),
 ) -> Result<PathBuf> {
     let config = format!(
-        "{}\n\
+        "{}\nsource = \"{source}\"\n\
          boot_timeout = \"9min\"\nretry_after = \"0s\"\n\n\
          [network]\nlink_timeout = \"15s\"\ndhcp_timeout = \"15s\"\n\n\
-         [swarm]\nnetwork_id = 10\nbootnodes = [\"{bootnode}\"]\n\
+         {tables}\
          attempt_timeout = \"8s\"\nchunk_timeout = \"30s\"\nbootstrap_timeout = \"20s\"\n",
         published.line
     );
@@ -189,16 +252,11 @@ fn is_in_the_middle(line: &str) -> bool {
         .is_some_and(|percent| (5..80).contains(&percent))
 }
 
-fn incident(
-    incident: Incident,
-    plan: &Plan,
-    devnet: &mut Option<Devnet>,
-    running: &Running,
-) -> Result<()> {
+fn incident(incident: Incident, origin: &mut Running, machine: &qemu::Running) -> Result<()> {
     match incident {
         Incident::None => {}
         Incident::CablePulled(time) => {
-            let control = running.control();
+            let control = machine.control();
             control.set_link(false)?;
             std::thread::spawn(move || {
                 std::thread::sleep(time);
@@ -207,9 +265,9 @@ fn incident(
             });
         }
         Incident::NetworkRestarted(time) => {
-            *devnet = None;
+            origin.stop();
             std::thread::sleep(time);
-            *devnet = Some(plan.start()?);
+            origin.restart()?;
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! The table of boots.
-use super::{Card, Content, Expected, Incident, Scenario};
+use super::{Card, Content, Expected, Incident, Origin, Scenario};
 use std::time::Duration;
 
 const USUAL: Duration = Duration::from_secs(150);
@@ -8,6 +8,7 @@ const USUAL: Duration = Duration::from_secs(150);
 const GOOD: Scenario = Scenario {
     claim: "",
     content: Content::Good,
+    origin: Origin::Swarm,
     storers: 8,
     replication: crate::devnet::REPLICATION,
     generation: "both",
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(bad_content());
     all.extend(bad_storers());
     all.extend(bad_days());
+    all.extend(bridges());
     all
 }
 
@@ -269,6 +271,74 @@ fn bad_days() -> Vec<Scenario> {
             faults: slow,
             incident: Incident::NetworkRestarted(Duration::from_secs(5)),
             limit: Duration::from_secs(240),
+            ..GOOD
+        },
+    ]
+}
+
+fn bridges() -> Vec<Scenario> {
+    let bridge = |claim, fault, expected, said| Scenario {
+        claim,
+        origin: Origin::Bridge(fault),
+        expected,
+        said,
+        ..GOOD
+    };
+    let error = Expected::Error;
+    vec![
+        bridge(
+            "a release boots through a bridge",
+            None,
+            Expected::Ready,
+            &["bridge: connected to"],
+        ),
+        bridge(
+            "a bridge that flips one bit is refused at that chunk",
+            Some("flip-bit=300"),
+            error(&["DB0322"]),
+            &["chunk 300 of a stream does not hash to"],
+        ),
+        bridge(
+            "a bridge that lies about the size is refused",
+            Some("wrong-size"),
+            error(&["DB0322"]),
+            &["bytes, the content has"],
+        ),
+        bridge(
+            "a bridge that stops in the middle is given up",
+            Some("stop-at=300"),
+            error(&["DB0323"]),
+            &["the stream ends at chunk 300"],
+        ),
+        bridge(
+            "a bridge that falls silent in the middle is given up",
+            Some("silent-at=300"),
+            error(&["DB0323"]),
+            &["the bridge sent nothing for"],
+        ),
+        bridge(
+            "a bridge that speaks another version of the protocol is named so",
+            Some("other-version"),
+            error(&["DB0321"]),
+            &["does not speak /deboot/fetch/1.0.0"],
+        ),
+        bridge(
+            "a release boots through a bridge that serves whole files only",
+            Some("files-only"),
+            Expected::Ready,
+            &["it serves whole files only"],
+        ),
+        Scenario {
+            claim: "a bridge that is not there is an error",
+            origin: Origin::NoBridge,
+            expected: error(&["DB0320"]),
+            ..GOOD
+        },
+        Scenario {
+            claim: "a bridge killed and restarted in the middle delays the boot and does not stop it",
+            origin: Origin::Bridge(None),
+            incident: Incident::NetworkRestarted(Duration::from_secs(3)),
+            said: &["again in"],
             ..GOOD
         },
     ]

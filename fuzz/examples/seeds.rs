@@ -27,6 +27,7 @@ fn main() {
     chunks();
     trees();
     names();
+    fetch();
     libp2p();
     messages();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/deboot.toml");
@@ -107,11 +108,12 @@ fn trees() {
     let many: Vec<&[u8]> = vec![&[128, 0]; 128];
     let many = record(128 * 4096, &many);
     let higher = record(256 * 4096, &[&[128, 0], &[128, 0]]);
-    write(
-        "tree",
-        "two-levels",
-        &[&[0], full.as_slice(), &many, &higher].concat(),
-    );
+    let two_levels = [&[0], full.as_slice(), &many, &higher].concat();
+    write("tree", "two-levels", &two_levels);
+    for from in [0, 1, 130, 255] {
+        let bytes = [&[0, from], two_levels.get(1..).unwrap_or(&[])].concat();
+        write("fetch_walk", &format!("from-{from}"), &bytes);
+    }
     // Redundancy level 1 in the span of the root: two data references and as many parities as there are.
     let level = 4100 | (0x81 << 56);
     let parities: Vec<&[u8]> = [&[129u8, 0][..], &[128, 0]]
@@ -136,6 +138,34 @@ fn trees() {
         &record(72, &[&plain(&[0; 8]), &plain(&[9; 64])]),
     );
     directories();
+}
+
+fn fetch() {
+    let reference = Reference::plain(bmt::ChunkAddress([0xab; 32]));
+    let mut request = fetch::Request::new(fetch::Kind::Manifest, reference);
+    write("fetch_request", "manifest", &request.encode());
+    request = fetch::Request::new(fetch::Kind::Chunks, reference);
+    request.path = Some("boot/vmlinuz".to_owned());
+    request.from = 130;
+    write("fetch_request", "chunks", &request.encode());
+    let older =
+        format!("{{\"type\":\"artifact\",\"manifestHash\":\"bzz://{reference}{reference}/a\"}}\n");
+    write("fetch_request", "older", older.as_bytes());
+    let chunk = VerifiedChunk::content(5u64.to_le_bytes(), b"hello").expect("short");
+    let mut answer = Vec::new();
+    fetch::Answer::Ok { size: Some(5) }.encode(&mut answer);
+    let (address, data) = (chunk.address(), chunk.data());
+    fetch::Record::Chunk { address, data }.encode(&mut answer);
+    fetch::Record::Missing { address }.encode(&mut answer);
+    fetch::Record::End.encode(&mut answer);
+    write("fetch_answer", "chunks", &answer);
+    let error = fetch::Answer::error(fetch::Code::NotFound, "not found");
+    answer.clear();
+    error.encode(&mut answer);
+    write("fetch_answer", "error", &answer);
+    answer.clear();
+    fetch::Record::Error(error).encode(&mut answer);
+    write("fetch_answer", "error-record", &answer);
 }
 
 fn directories() {

@@ -66,6 +66,11 @@ impl Tape {
         self.chunks.get(self.order.last()?)
     }
 
+    /// Returns a chunk, if it is here.
+    pub(crate) fn find(&self, address: ChunkAddress) -> Option<VerifiedChunk> {
+        self.chunks.get(&address).cloned()
+    }
+
     /// Gives a reader what it wants until it is done or fails; what is not there is delayed, then unavailable. `each` is called after every
     /// chunk.
     pub(crate) fn feed<C: ChunkConsumer>(

@@ -1,5 +1,6 @@
 //! The targets, by the crate whose decoders they run.
 mod content;
+mod fetch;
 mod p2p;
 mod release;
 mod swarm;
@@ -8,12 +9,15 @@ mod swarm;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 20] = [
     ("chunk", content::chunk),
     ("tree", content::tree),
     ("mantaray", content::mantaray),
     ("feed", content::feed),
     ("reference", content::reference),
+    ("fetch_request", fetch::request),
+    ("fetch_answer", fetch::answer),
+    ("fetch_walk", fetch::walk),
     ("manifest", release::manifest),
     ("config", release::config),
     ("multiaddr", p2p::multiaddr),

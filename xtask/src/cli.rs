@@ -1,6 +1,7 @@
 //! The verbs and their options.
 use crate::{
-    bee_lab, bench, check, demo, fuzz, image, packages, paths, programs, qemu, report, test,
+    bee_lab, bench, check, demo, fuzz, image, packages, paths, programs, qemu, report, run_test,
+    test,
 };
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};

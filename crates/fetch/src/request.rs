@@ -148,11 +148,10 @@ impl Request {
                 (_, Value::Null) => {}
                 ("type", Value::Text(text)) => kind = Some(text),
                 ("type", _) => return Err(field("type", "a text")),
-                (name, Value::Text(text)) if HASH_NAMES.contains(&name) => {
-                    if hash.replace(text).is_some() {
-                        return Err(RequestError::HashTwice);
-                    }
+                (name, Value::Text(_)) if HASH_NAMES.contains(&name) && hash.is_some() => {
+                    return Err(RequestError::HashTwice);
                 }
+                (name, Value::Text(text)) if HASH_NAMES.contains(&name) => hash = Some(text),
                 (name, _) if HASH_NAMES.contains(&name) => return Err(field("hash", "a text")),
                 ("path", Value::Text(text)) => path = clean(&text).map(String::from),
                 ("path", _) => return Err(field("path", "a text")),

@@ -68,6 +68,14 @@ pub enum FeedUpdateError {
     /// The node cannot be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The node gives no answer, and nothing is remembered here.
+    #[error("{}, so it is not known which updates {feed} has", .source)]
+    Unknown {
+        /// The feed.
+        feed: Feed,
+        /// What the node says.
+        source: ApiError,
+    },
     /// Another owner.
     #[error(
         "the key belongs to {key}, and the feed {feed} to another owner; only that owner's key can update it"

@@ -74,6 +74,10 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    pub(super) fn input(&self) -> &Path {
+        self.input
+    }
+
     fn check_options(&self) -> Result<(), PublishError> {
         if let Some(name) = &self.options.index_document
             && name.contains('/')

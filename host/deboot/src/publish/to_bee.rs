@@ -133,7 +133,8 @@ pub enum ToBeeError {
     },
     /// Not everything was spread in time.
     #[error(
-        "everything is stored at the node, but after {} s storers have confirmed only {} of {} chunks", .waited.as_secs(), .status.synced, .status.split.saturating_sub(.status.seen)
+        "everything is stored at the node, but after {} s storers have confirmed only {} of {} chunks",
+        .waited.as_secs(), .status.synced, .status.split.saturating_sub(.status.seen)
     )]
     NotSpread {
         /// How long.
@@ -175,44 +176,16 @@ pub fn publish_to_bee(
         return Ok(done);
     }
     let tag = node.create_tag()?;
-    let total = addresses.len() as u64;
-    let before = done.stored_before;
-    let meter = bee::Meter::default();
-    let mut tick = || {
-        progress(BeeStep::Uploading {
-            before,
-            done: meter.done(),
-            total,
-            retries: meter.retries(),
-        });
-    };
-    let cut = |send: &mut dyn FnMut(&bmt::VerifiedChunk) -> bool| {
-        // What was not there the first time has no room reserved: the input changed.
-        let mut out = |chunk: &_| is_expected(&addresses, chunk) && send(chunk);
-        plan.run(
-            &mut Sink::exact(Some(&mut out)),
-            &mut Meter::new(0, &mut |_, _| {}),
-        )
-    };
-    let upload = Upload {
-        bee: &node,
+    let sending = Sending {
+        plan: &plan,
+        node: &node,
         tag,
-        options: to.upload,
-        journal: &mut journal,
+        addresses: &addresses,
         stored: &stored,
-        meter: &meter,
+        upload: to.upload,
         stop,
     };
-    let result = upload.run(&mut tick, cut);
-    let (written, uploaded) = result.map_err(|source| ToBeeError::Upload {
-        source,
-        stored: before + meter.done(),
-        total,
-    })?;
-    if written? != done.published {
-        return Err(PublishError::Changed(input.to_owned()).into());
-    }
-    done.uploaded = uploaded;
+    done.uploaded = sending.run(&done.published, &mut journal, progress)?;
     done.tag = Some(tag);
     if let Some(limit) = to.wait {
         done.sync = Some(wait_for_storers(&node, tag, limit, stop, progress)?);
@@ -229,6 +202,67 @@ impl BeeOptions {
             batch: self.batch,
             reference,
         }
+    }
+}
+
+/// What a publication goes through once the batch will do.
+struct Sending<'a> {
+    plan: &'a Plan<'a>,
+    node: &'a Bee,
+    tag: u64,
+    addresses: &'a BTreeSet<ChunkAddress>,
+    stored: &'a BTreeSet<ChunkAddress>,
+    upload: UploadOptions,
+    stop: &'a AtomicBool,
+}
+
+impl Sending<'_> {
+    /// Cuts a second time, and sends.
+    fn run(
+        &self,
+        expected: &Published,
+        journal: &mut Journal,
+        progress: &mut dyn FnMut(BeeStep<'_>),
+    ) -> Result<Uploaded, ToBeeError> {
+        let total = self.addresses.len() as u64;
+        let before = self.stored.len() as u64;
+        let meter = bee::Meter::default();
+        let mut tick = || {
+            progress(BeeStep::Uploading {
+                before,
+                done: meter.done(),
+                total,
+                retries: meter.retries(),
+            });
+        };
+        let cut = |send: &mut dyn FnMut(&bmt::VerifiedChunk) -> bool| {
+            // What was not there the first time has no room reserved: the input changed.
+            let mut out = |chunk: &_| is_expected(self.addresses, chunk) && send(chunk);
+            let mut silent = |_, _| {};
+            self.plan.run(
+                &mut Sink::exact(Some(&mut out)),
+                &mut Meter::new(0, &mut silent),
+            )
+        };
+        let upload = Upload {
+            bee: self.node,
+            tag: self.tag,
+            options: self.upload,
+            journal,
+            stored: self.stored,
+            meter: &meter,
+            stop: self.stop,
+        };
+        let result = upload.run(&mut tick, cut);
+        let (written, uploaded) = result.map_err(|source| ToBeeError::Upload {
+            source,
+            stored: before + meter.done(),
+            total,
+        })?;
+        if written? != *expected {
+            return Err(PublishError::Changed(self.plan.input().to_owned()).into());
+        }
+        Ok(uploaded)
     }
 }
 

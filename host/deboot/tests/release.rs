@@ -177,6 +177,32 @@ fn a_release_is_published_and_announced_in_one_command() {
 }
 
 #[test]
+fn a_node_that_cannot_look_a_feed_up_makes_no_index_be_guessed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = FakeBee::start(Fault::FeedLookUpFails);
+    expect(dir.path(), 0, &words("feed key key --new"));
+    let update = |digit: &str, extra: &str, status: i32| {
+        let reference = digit.repeat(64);
+        let line = format!(
+            "feed update t {reference} --key key --state s --bee-url {} --batch {BATCH} --json {extra}",
+            node.url()
+        );
+        expect(dir.path(), status, &words(&line))
+    };
+    let (_, stderr) = update("1", "", 3);
+    assert!(
+        stderr.contains("it is not known which updates") && stderr.contains("index 0"),
+        "{stderr}"
+    );
+    assert_eq!(node.uploads(), 0);
+    update("1", "--index 0", 0);
+    // From then on it is remembered.
+    let (stdout, _) = update("2", "", 0);
+    let value: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(value["index"], 1);
+}
+
+#[test]
 fn feeds_are_updated_and_looked_up_in_a_chunk_set() {
     let dir = tempfile::tempdir().unwrap();
     let (owner, _) = expect(dir.path(), 0, &words("feed key key --new"));

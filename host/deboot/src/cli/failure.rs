@@ -181,6 +181,9 @@ impl From<FeedUpdateError> for Failure {
         let message = error.to_string();
         match error {
             FeedUpdateError::Api(error) => from_api(&error, message),
+            FeedUpdateError::Unknown { .. } => Self::new(ExitStatus::NotFound, message).with_hint(
+                "give index 0 (--feed-index, --index) if it was never updated, else the number behind its newest update",
+            ),
             _ => Self::new(ExitStatus::Failed, message),
         }
     }

@@ -4,7 +4,7 @@ use super::fetch_verb::{source, stop_on_signals, timeout};
 use super::progress::{FetchProgress, note};
 use super::publish_verb::{bee_options, state_directory};
 use super::{ExitStatus, Failure, Output};
-use crate::bee::{Bee, days};
+use crate::bee::{ApiError, Bee, days};
 use crate::feed::{Announce, Announced, FeedUpdateError, Memory, now, open_key};
 use crate::fetch::Gauge;
 use crate::output::OutputFile;
@@ -120,16 +120,23 @@ pub(super) fn prepare(
         owner: key.address(),
         topic,
     };
+    let memory = Memory::new(state);
+    let last = memory.last(feed)?;
     let found = match (asked, bee) {
-        (None, Some(to)) => node(to)
-            .next_feed_index(feed)
-            .map_err(FeedUpdateError::Api)?,
+        (None, Some(to)) => match node(to).next_feed_index(feed) {
+            Ok(found) => found,
+            // What was announced from here counts; without it a guess might use an index twice.
+            Err(ApiError::Status { status: 404, .. }) if last.is_some() => None,
+            Err(source @ ApiError::Status { status: 404, .. }) => {
+                return Err(FeedUpdateError::Unknown { feed, source }.into());
+            }
+            Err(error) => return Err(FeedUpdateError::Api(error).into()),
+        },
         _ => None,
     };
-    let memory = Memory::new(state);
     Ok(Announce {
         index: memory.next(feed, asked, found)?,
-        last: memory.last(feed)?,
+        last,
         timestamp: now(),
         key,
         topic,

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Batch(u16, &'static str),
     /// Another reference is answered.
     Lies,
+    /// A look-up of a feed ends as in bee when a chunk cannot be asked for.
+    FeedLookUpFails,
     /// No storer confirms anything.
     NeverSpreads,
 }
@@ -162,7 +164,11 @@ fn answer(
         },
         // This node never finds an update: what was announced before must be remembered by whoever announced it.
         ("GET", path) if path.starts_with("/feeds/") => {
-            (404, r#"{"code":404,"message":"no update found"}"#.to_owned())
+            let message = match fault {
+                Fault::FeedLookUpFails => "lookup at failed",
+                _ => "no update found",
+            };
+            (404, format!(r#"{{"code":404,"message":"{message}"}}"#))
         }
         ("POST", "/tags") => (201, r#"{"uid":77}"#.to_owned()),
         ("GET", "/tags/77") => {

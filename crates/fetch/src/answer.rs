@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 /// Longest line of an answer, the newline included. Stops a bridge that never ends it.
 pub const HEAD_BYTES_MAX: usize = 1024;
-/// Longest words written; longer ones are cut.
-const WORDS_BYTES_MAX: usize = 512;
+/// Longest words written; longer ones are cut, so that the line fits even if each byte has to be escaped with a backslash.
+const WORDS_BYTES_MAX: usize = 448;
 
 /// What a bridge says before anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Answer {
     pub fn error(code: Code, words: &str) -> Self {
         let mut error = String::new();
         for character in words.chars() {
+            // In words for people a space does for what would need a longer escape.
+            let character = if character.is_control() {
+                ' '
+            } else {
+                character
+            };
             if error.len().saturating_add(character.len_utf8()) > WORDS_BYTES_MAX {
                 break;
             }
@@ -205,9 +211,11 @@ mod tests {
 
     #[test]
     fn long_words_are_cut_to_fit() {
-        let answer = Answer::error(Code::Internal, &"\u{e9}\"".repeat(10_000));
-        let bytes = encoded(&answer);
-        assert!(bytes.len() <= HEAD_BYTES_MAX, "{}", bytes.len());
-        assert_eq!(Answer::decode(&bytes, false).unwrap().unwrap().0, answer);
+        for words in ["\u{e9}\"", "\"", "\\", "\n", "\u{7}"] {
+            let answer = Answer::error(Code::ShuttingDown, &words.repeat(10_000));
+            let bytes = encoded(&answer);
+            assert!(bytes.len() <= HEAD_BYTES_MAX, "{}", bytes.len());
+            assert_eq!(Answer::decode(&bytes, false).unwrap().unwrap().0, answer);
+        }
     }
 }

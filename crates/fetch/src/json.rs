@@ -103,8 +103,10 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(character);
             }
-            // SPEC RFC 8259 7: control characters must be escaped; in words for people a space does as well.
-            '\0'..='\u{1f}' | '\u{7f}' => out.push(' '),
+            // SPEC RFC 8259 7: control characters must be escaped.
+            '\0'..='\u{1f}' => {
+                out.push_str(&alloc::format!("\\u{:04x}", u32::from(character)));
+            }
             _ => out.push(character),
         }
     }
@@ -400,12 +402,10 @@ mod tests {
     #[test]
     fn written_text_reads_back() {
         let mut out = std::string::String::from("{\"a\":");
-        push_text(&mut out, "say \"no\" \\ \u{7}\u{e9}");
+        let text = "say \"no\" \\ \u{7}\n\u{7f}\u{e9}";
+        push_text(&mut out, text);
         out.push('}');
         let members = object(out.as_bytes()).unwrap();
-        assert_eq!(
-            members[0].1,
-            Value::Text("say \"no\" \\  \u{e9}".to_string())
-        );
+        assert_eq!(members[0].1, Value::Text(text.to_string()));
     }
 }

@@ -74,7 +74,7 @@ pub enum FeedUpdateError {
         /// The feed.
         feed: Feed,
         /// What the node says.
-        source: ApiError,
+        source: Box<ApiError>,
     },
     /// Another owner.
     #[error(

@@ -128,6 +128,7 @@ pub(super) fn prepare(
             // What was announced from here counts; without it a guess might use an index twice.
             Err(ApiError::Status { status: 404, .. }) if last.is_some() => None,
             Err(source @ ApiError::Status { status: 404, .. }) => {
+                let source = Box::new(source);
                 return Err(FeedUpdateError::Unknown { feed, source }.into());
             }
             Err(error) => return Err(FeedUpdateError::Api(error).into()),

@@ -42,7 +42,7 @@ pub enum RunError<E> {
     #[error(transparent)]
     Consumer(E),
     /// A chunk is nowhere to be had.
-    #[error("chunk {} {}", hex(&.address.0), failure_text(.failure))]
+    #[error("{error}: chunk {} {}", hex(&.address.0), failure_text(.failure))]
     Unavailable {
         /// Which.
         address: ChunkAddress,
@@ -60,7 +60,7 @@ pub enum RunError<E> {
         diagnosis: Diagnosis,
     },
     /// The deadline passed.
-    #[error("not finished within {} s ({} peers ready, {} chunks received)", .after.as_secs_f32(), .stats.peers_ready, .stats.chunks)]
+    #[error("not finished within {} s ({} peers ready, {} chunks received)", .after.as_secs_f32().ceil(), .stats.peers_ready, .stats.chunks)]
     TimedOut {
         /// The deadline.
         after: Duration,

@@ -164,7 +164,9 @@ pub enum SourceError<E> {
     #[error(transparent)]
     Consumer(E),
     /// The set does not hold a chunk that is needed.
-    #[error("chunk {} is not in the chunk set", hex(&.0.0))]
+    ///
+    /// The consumer says what it cannot do without; the chunk is the last one it asked for in its place (a parity, a replica).
+    #[error("{1}: chunk {0} is not in the chunk set")]
     Missing(ChunkAddress, E),
     /// The set cannot be read.
     #[error(transparent)]

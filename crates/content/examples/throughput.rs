@@ -1,17 +1,21 @@
-//! Measures one thing at a time, in a process of its own: `throughput hash|split|join|recover [MIB]` prints a line of JSON.
+//! Measures one thing at a time, in a process of its own: `throughput hash|split|join|recover [MIB]` or
+//! `throughput directory TREE [FILES]` prints a line of JSON.
 //!
-//! All of them go over the same bytes. `hash` hashes leaves and does nothing else; `recover` joins a file of redundancy level 1 of
-//! which one chunk in every group is lost.
+//! The first four go over the same bytes. `hash` hashes leaves and does nothing else; `recover` joins a file of redundancy level 1 of
+//! which one chunk in every group is lost. `directory` builds a directory of as many files as asked for, with the paths that files have
+//! below TREE (the first in the order of bytes), and looks every one of them up.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "measures with the real clock"
 )]
 use bmt::{CHUNK_PAYLOAD_BYTES_MAX, ChunkAddress, ChunkConsumer, VerifiedChunk, content_address};
+use content::mantaray::{Builder, Lookup};
 use content::{Join, JoinConfig, RedundancyLevel, Reference, Splitter};
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const LEAF_BYTES: usize = CHUNK_PAYLOAD_BYTES_MAX;
@@ -20,10 +24,18 @@ const WINDOW: usize = 256;
 /// Of this many data chunks in a group (level 1: up to 119) one is lost.
 const GROUP: usize = 119;
 const LOST: usize = 7;
+/// Chunks that a look-up may read for each component of its path.
+const READS_MAX: f64 = 4.0;
+const VERBS: &str = "hash, split, join, recover or directory?";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let what = arguments.next().ok_or("hash, split, join or recover?")?;
+    let what = arguments.next().ok_or(VERBS)?;
+    if what == "directory" {
+        let tree = arguments.next().ok_or("of which tree?")?;
+        let files = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
+        return directory(Path::new(&tree), files);
+    }
     let mib: usize = arguments.next().map_or(Ok(1024), |text| text.parse())?;
     let file = File::new(mib << 20);
     let time = match what.as_str() {
@@ -31,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "split" => split(&file),
         "join" => Source::new(&file, RedundancyLevel::None).join()?,
         "recover" => Source::new(&file, RedundancyLevel::Medium).join()?,
-        _ => return Err("hash, split, join or recover?".into()),
+        _ => return Err(VERBS.into()),
     };
     let rate = file.leaves as f64 * LEAF_BYTES as f64 / f64::from(1 << 20) / time.as_secs_f64();
     let peak = peak_kib().unwrap_or(0);
@@ -200,6 +212,84 @@ fn keep(
             parity_kept = !parent;
             others.insert(chunk.address(), chunk.into_data());
         }
+    }
+}
+
+/// Builds a directory with the paths of a tree, and counts the chunks that each look-up reads.
+fn directory(tree: &Path, files: usize) -> Result<(), Box<dyn Error>> {
+    let mut paths = Vec::new();
+    list(tree, tree, &mut paths)?;
+    paths.sort();
+    paths.truncate(files);
+    if paths.len() < files {
+        return Err(format!("{} has only {} files", tree.display(), paths.len()).into());
+    }
+    let mut nodes = BTreeMap::new();
+    let start = Instant::now();
+    let mut builder = Builder::new();
+    for path in &paths {
+        // One chunk of content each; as long as a path is.
+        let file = content::split(path.as_bytes(), &mut |chunk| drop(black_box(chunk)));
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let metadata = [
+            ("Content-Type", "application/octet-stream"),
+            ("Filename", name),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        builder.add(path, file, metadata.into());
+    }
+    let root = builder.finish(&mut |chunk| {
+        nodes.insert(chunk.address(), chunk);
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut reads = Vec::with_capacity(files);
+    for path in &paths {
+        let components = path.split('/').count() as f64;
+        reads.push(look_up(root, path, &nodes)? as f64 / components);
+    }
+    let mean = reads.iter().sum::<f64>() / files as f64;
+    let most = reads.iter().copied().fold(0.0, f64::max);
+    let over = reads.iter().filter(|reads| **reads > READS_MAX).count();
+    let (chunks, peak) = (nodes.len(), peak_kib().unwrap_or(0));
+    println!(
+        "{{\"what\":\"directory\",\"files\":{files},\"seconds\":{seconds:.3},\"chunks\":{chunks},\"reads_mean\":{mean:.2},\
+         \"reads_max\":{most:.2},\"paths_over_{READS_MAX}\":{over},\"peak_rss_kib\":{peak}}}"
+    );
+    Ok(())
+}
+
+/// Lists what is below a directory and is none itself, relative to `tree`; names that are no UTF-8 are left out.
+fn list(tree: &Path, directory: &Path, paths: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        // Links are not followed.
+        if entry.file_type()?.is_dir() {
+            list(tree, &path, paths)?;
+        } else if let Some(path) = path.strip_prefix(tree)?.to_str() {
+            paths.push(path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Looks a path up in a look-up of its own; returns the chunks read.
+fn look_up(
+    root: Reference,
+    path: &str,
+    nodes: &BTreeMap<ChunkAddress, VerifiedChunk>,
+) -> Result<usize, Box<dyn Error>> {
+    let mut lookup = Lookup::new(root, path);
+    let mut reads = 0;
+    while !lookup.is_done() {
+        let address = lookup.poll_want().ok_or("nothing is wanted")?;
+        let chunk = nodes.get(&address).ok_or("a node that was not built")?;
+        lookup.handle_chunk(chunk.clone())?;
+        reads += 1;
+    }
+    match lookup.entry() {
+        Some(entry) if entry.reference.is_some() => Ok(reads),
+        _ => Err(format!("{path} was added and is not found").into()),
     }
 }
 

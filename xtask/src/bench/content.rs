@@ -1,8 +1,9 @@
-//! Hashing, splitting and joining on one core of this machine.
+//! Hashing, splitting, joining and building directories on one core of this machine.
 use super::{Measure, Target, median};
 use crate::paths::{target, workspace};
 use crate::process::{capture, cargo, command};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::time::Duration;
 
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -11,6 +12,12 @@ const RUN_LIMIT: Duration = Duration::from_secs(300);
 const FILE_MIB: usize = 1024;
 /// Peak memory of the program that splits or joins it.
 const MEMORY_KIB_MAX: f64 = 32.0 * 1024.0;
+
+/// Files of the directory that is built, and where their paths come from: names as people give them, on a machine with Debian's layout.
+const DIRECTORY_FILES: usize = 10_000;
+const DIRECTORY_TREE: &str = "/usr";
+const DIRECTORY_SECONDS_MAX: f64 = 5.0;
+const READS_PER_COMPONENT_MAX: f64 = 4.0;
 
 /// Figures of all rounds of one program.
 #[derive(Default)]
@@ -73,7 +80,47 @@ pub(super) fn measure(rounds: usize) -> Result<Vec<Measure>> {
         ratio: rate(recover) / rate(join),
         target: Target::AtLeast(0.7),
     });
+    measures.extend(directory(&program, rounds)?);
     Ok(measures)
+}
+
+/// Builds a directory and looks all of its paths up.
+///
+/// The mean counts, because the format has one node wherever names begin to differ: the worst of many siblings needs more reads, and
+/// no reader can do anything about it. How many paths that are is shown.
+fn directory(program: &Path, rounds: usize) -> Result<[Measure; 2]> {
+    let files = DIRECTORY_FILES.to_string();
+    let mut seconds = Vec::new();
+    let mut line = String::new();
+    for _ in 0..rounds {
+        let mut run = command(program);
+        line = capture(run.args(["directory", DIRECTORY_TREE, &files]), RUN_LIMIT)?;
+        println!("  {}", line.trim());
+        seconds.push(figure(&line, "seconds")?);
+    }
+    let seconds = median(&seconds);
+    let mean = figure(&line, "reads_mean")?;
+    let (most, over) = (figure(&line, "reads_max")?, figure(&line, "paths_over_4")?);
+    Ok([
+        Measure {
+            name: format!("directory of {files} files built, paths of a Debian file tree"),
+            ours: format!("{seconds:.2} s"),
+            other: format!("limit {DIRECTORY_SECONDS_MAX} s"),
+            ratio: seconds / DIRECTORY_SECONDS_MAX,
+            target: Target::AtMost(1.0),
+        },
+        Measure {
+            name: "chunk reads per path component at look-up there, mean".to_owned(),
+            ours: format!("{mean:.1} ({over} paths over 4, worst {most:.1})"),
+            other: format!("limit {READS_PER_COMPONENT_MAX}"),
+            ratio: mean / READS_PER_COMPONENT_MAX,
+            target: Target::AtMost(1.0),
+        },
+    ])
+}
+
+fn figure(line: &str, key: &str) -> Result<f64> {
+    number(line, key).with_context(|| format!("no {key} in {line:?}"))
 }
 
 /// Hashes 64 MiB with our tree and with nectar-primitives', which is built apart: it is no dependency of anything here.

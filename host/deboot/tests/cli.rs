@@ -439,6 +439,48 @@ fn disk_makes_the_same_image_twice_and_writes_what_was_asked() {
 }
 
 #[test]
+fn disk_of_a_feed_names_the_feed_in_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("SWFETCH.EFI"), efi_application()).unwrap();
+    let disk = |status, more: &[&str]| {
+        let fixed = [
+            "disk",
+            "--output",
+            "d.img",
+            "--efi",
+            "SWFETCH.EFI",
+            "--json",
+        ];
+        expect(dir.path(), status, &[&fixed[..], more].concat())
+    };
+    let owner = "1f7d61b4691cc363486616adf9dce367632b9226";
+    let topic = "9c3d9bb07e3fa5ba4889a0fdf60d7f86c79c6b811cf11a683f57ecca9733c21c";
+    for (feed, path) in [
+        (format!("{owner}/{topic}"), ""),
+        (format!("feed:0x{owner}/{topic}/x86/stable"), "/x86/stable"),
+    ] {
+        let made = json(&disk(0, &["--feed", &feed]).0);
+        let config = made["config"].as_str().unwrap();
+        assert_eq!(config, format!("feed = \"{owner}/{topic}{path}\"\n"));
+        fs::write(dir.path().join("c.toml"), config).unwrap();
+        let checked = json(&expect(dir.path(), 0, &["check", "c.toml", "--json"]).0);
+        assert_eq!(checked["feed"], format!("feed:{owner}/{topic}{path}"));
+        // What is shown is what the disk has.
+        let image = fs::read(dir.path().join("d.img")).unwrap();
+        let text = config.as_bytes();
+        assert!(image.windows(text.len()).any(|window| window == text));
+    }
+    let named = format!("{owner}/stable");
+    let both = ["--feed", &named, "--reference", NO_SUCH_REFERENCE];
+    let (_, stderr) = disk(2, &both);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+    let (_, stderr) = disk(2, &["--feed", owner]);
+    assert!(stderr.contains("OWNER/TOPIC"), "{stderr}");
+    let (_, stderr) = disk(2, &["--feed", NO_SUCH_REFERENCE]);
+    assert!(stderr.contains("OWNER/TOPIC"), "{stderr}");
+}
+
+#[test]
 fn disk_refuses_what_would_not_boot() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x.efi"), "no program").unwrap();

@@ -8,10 +8,10 @@ pub(super) use publish::{
 
 use crate::devnet::parse_fault;
 use crate::disk::parse_static_address;
-use crate::target::{Name, Target};
+use crate::target::{Target, TargetError};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use content::RedundancyLevel;
 use content::feed::Topic;
-use content::{RedundancyLevel, Reference};
 use p2p::Multiaddr;
 use release::config::StaticAddress;
 use std::net::IpAddr;
@@ -136,9 +136,13 @@ pub(super) struct LsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DiskArgs {
-    /// What to boot: 64 hexadecimal digits, optionally bzz:// in front.
-    #[arg(long, value_name = "REF", required_unless_present_any = ["config", "no_config"])]
+    /// What to boot: a release directory, a manifest or a feed manifest. 64 or 128 hexadecimal digits, optionally bzz:// in front;
+    /// with a path: the release in that part of the directory.
+    #[arg(long, value_name = "REF[/PATH]", required_unless_present_any = ["feed", "config", "no_config"])]
     pub(super) reference: Option<Target>,
+    /// Boot what this feed announces at that time, instead of one release for ever.
+    #[arg(long, value_name = "OWNER/TOPIC[/PATH]", conflicts_with = "reference", value_parser = parse_feed)]
+    pub(super) feed: Option<Target>,
     /// Disk image to write.
     #[arg(long, value_name = "DISK.IMG")]
     pub(super) output: PathBuf,
@@ -164,13 +168,13 @@ pub(super) struct DiskArgs {
     #[arg(
         long,
         value_name = "DEBOOT.TOML",
-        conflicts_with_all = ["reference", "bootnode", "network_id", "generation", "static_address", "cmdline_append", "no_config"]
+        conflicts_with_all = ["reference", "feed", "bootnode", "network_id", "generation", "static_address", "cmdline_append", "no_config"]
     )]
     pub(super) config: Option<PathBuf>,
     /// No boot configuration: for an EFI application that is not SWFETCH.
     #[arg(
         long,
-        conflicts_with_all = ["reference", "bootnode", "network_id", "generation", "static_address", "cmdline_append"]
+        conflicts_with_all = ["reference", "feed", "bootnode", "network_id", "generation", "static_address", "cmdline_append"]
     )]
     pub(super) no_config: bool,
     /// Size of the disk, for example 512M. Default: what fits, at least 64M.
@@ -280,15 +284,10 @@ pub(super) enum ProfileArg {
     Lan,
 }
 
-/// Returns the reference where only a whole directory or manifest makes sense; `None` when a path or a feed was given.
-pub(super) fn plain_reference(target: &Target) -> Option<Reference> {
-    match target.path.as_deref() {
-        None | Some("") => match target.name {
-            Name::Reference(reference) => Some(reference),
-            Name::Feed(_) => None,
-        },
-        Some(_) => None,
-    }
+/// Reads a feed where nothing else makes sense: `feed:` in front may be left out.
+fn parse_feed(text: &str) -> Result<Target, TargetError> {
+    let feed = text.strip_prefix("feed:").unwrap_or(text);
+    format!("feed:{feed}").parse()
 }
 
 fn parse_time(text: &str) -> Result<Duration, &'static str> {

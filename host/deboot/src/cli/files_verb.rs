@@ -1,5 +1,5 @@
 //! The verbs that work on files: disk, check.
-use super::args::{CheckArgs, DiskArgs, GenerationArg, plain_reference};
+use super::args::{CheckArgs, DiskArgs, GenerationArg};
 use super::progress::bytes;
 use super::{ExitStatus, Failure, Output};
 use crate::check::{self, Checked};
@@ -66,12 +66,11 @@ fn config_text(args: &DiskArgs) -> Result<Option<String>, Failure> {
         })?;
         return Ok(Some(text));
     }
-    // clap demands a reference without --config and --no-config.
-    let reference = args.reference.as_ref().and_then(plain_reference);
-    let Some(reference) = reference else {
-        let message =
-            "--reference is a whole release directory or manifest: it takes no path, and no feed";
-        return Err(Failure::new(ExitStatus::Usage, message));
+    // clap demands one of them without --config and --no-config.
+    let Some(target) = args.reference.as_ref().or(args.feed.as_ref()) else {
+        let message = "what shall it boot?";
+        let failure = Failure::new(ExitStatus::Usage, message);
+        return Err(failure.with_hint("give --reference, --feed, --config or --no-config"));
     };
     let generation = args.generation.map(|generation| match generation {
         GenerationArg::Auto => "auto",
@@ -79,7 +78,7 @@ fn config_text(args: &DiskArgs) -> Result<Option<String>, Failure> {
         GenerationArg::V15 => "15",
     });
     let text = ConfigText {
-        reference,
+        target: target.clone(),
         cmdline_append: args.cmdline_append.clone(),
         network_id: args.network_id,
         generation: generation.map(str::to_owned),

@@ -1,5 +1,5 @@
 //! Writes a boot configuration from command line options.
-use content::Reference;
+use crate::target::{Name, Target};
 use p2p::Multiaddr;
 use release::config::StaticAddress;
 use std::fmt::{self, Write};
@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 /// The settings that have options; everything else keeps its documented default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigText {
-    /// What to boot.
-    pub reference: Reference,
+    /// What to boot; a path leads to the release inside the directory.
+    pub target: Target,
     /// Appended to the manifest's command line.
     pub cmdline_append: Option<String>,
     /// 1 main network, 10 test network.
@@ -68,7 +68,7 @@ pub fn parse_static_address(text: &str) -> Result<StaticAddress, ConfigTextError
 
 impl fmt::Display for ConfigText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "reference = \"{}\"", self.reference.to_hex())?;
+        self.write_target(f)?;
         if let Some(text) = &self.cmdline_append {
             writeln!(f, "cmdline_append = {}", quote(text))?;
         }
@@ -78,6 +78,19 @@ impl fmt::Display for ConfigText {
 }
 
 impl ConfigText {
+    fn write_target(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, mut value) = match self.target.name {
+            Name::Reference(reference) => ("reference", reference.to_hex()),
+            Name::Feed(feed) => ("feed", feed.to_string()),
+        };
+        let path = self.target.path.as_deref().unwrap_or_default();
+        if !path.is_empty() {
+            value.push('/');
+            value.push_str(path);
+        }
+        writeln!(f, "{key} = {}", quote(&value))
+    }
+
     fn write_network(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(address) = &self.static_address else {
             return Ok(());

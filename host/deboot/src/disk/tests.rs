@@ -204,10 +204,20 @@ fn paths_that_fat_cannot_hold_or_that_clash_are_refused() {
     assert!(matches!(case.make(), Err(DiskError::PathTwice(_))));
 }
 
+fn config_text(target: &str) -> ConfigText {
+    ConfigText {
+        target: target.parse().unwrap(),
+        cmdline_append: None,
+        network_id: None,
+        generation: None,
+        bootnodes: Vec::new(),
+        static_address: None,
+    }
+}
+
 #[test]
 fn a_written_configuration_is_one_the_firmware_reads() {
     let text = ConfigText {
-        reference: REFERENCE.parse().unwrap(),
         cmdline_append: Some("quiet \"x\"".into()),
         network_id: Some(10),
         generation: Some("14".into()),
@@ -215,12 +225,33 @@ fn a_written_configuration_is_one_the_firmware_reads() {
         static_address: Some(
             parse_static_address("192.0.2.10/24,gateway=192.0.2.1,dns=192.0.2.2").unwrap(),
         ),
+        ..config_text(REFERENCE)
     };
     let config = BootConfig::parse(&text.to_string()).unwrap();
-    assert_eq!(config.target, release::Target::of(text.reference));
+    let reference = REFERENCE.parse().unwrap();
+    assert_eq!(config.target, release::Target::of(reference));
     assert_eq!(config.cmdline_append, "quiet \"x\"");
     assert_eq!(config.swarm.network_id, 10);
     assert_eq!(config.swarm.generation, swarm::Generation::V14);
     assert_eq!(config.swarm.bootnodes, text.bootnodes);
     assert_eq!(config.network.static_address, text.static_address);
+}
+
+#[test]
+fn the_firmware_reads_the_same_target_from_the_configuration_as_from_its_options() {
+    let feed = "feed:2f63cbeb054ce76050827e42dd75268f6b9d87c5/my-hosts";
+    for target in [
+        REFERENCE.to_owned(),
+        format!("{REFERENCE}{REFERENCE}"),
+        format!("bzz://{REFERENCE}/x86/stable"),
+        format!("{REFERENCE}/\"odd\\ path\""),
+        format!("{REFERENCE}/"),
+        feed.to_owned(),
+        format!("{feed}/x86/stable"),
+    ] {
+        let text = config_text(&target).to_string();
+        let config = BootConfig::parse(&text);
+        let config = config.unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(Ok(config.target), target.parse(), "{text}");
+    }
 }

@@ -3,7 +3,7 @@ use crate::encryption::{apply_to_payload, apply_to_span};
 use crate::shape::{ADDRESS_BYTES, FILE_BYTES_MAX, LEAF_BYTES, Layout, Shape, Span};
 use crate::{RedundancyLevel, Reference, TreeDefect};
 use alloc::vec::Vec;
-use bmt::VerifiedChunk;
+use bmt::{ChunkAddress, VerifiedChunk};
 
 /// A place in a file tree that one chunk fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,34 @@ impl Place {
 /// # Errors
 /// Returns what makes it unfit for this place.
 pub fn open(place: &Place, chunk: &VerifiedChunk) -> Result<Opened, TreeDefect> {
+    let (size, layout) = measure(place, chunk)?;
+    let children = match size > LEAF_BYTES {
+        true => children(chunk, place.reference.key, size, layout)?,
+        false => Vec::new(),
+    };
+    Ok(Opened { size, children })
+}
+
+/// Finds the parity chunks below a chunk: none below a leaf. Like [`open`] it checks and decrypts.
+///
+/// # Errors
+/// Returns what makes the chunk unfit for this place.
+pub fn parities(place: &Place, chunk: &VerifiedChunk) -> Result<Vec<ChunkAddress>, TreeDefect> {
+    let (size, layout) = measure(place, chunk)?;
+    if size <= LEAF_BYTES {
+        return Ok(Vec::new());
+    }
+    let shape = Shape::of(size, layout);
+    let expected = shape.payload_bytes(layout);
+    let references = references(chunk, place.reference.key, expected)?;
+    let data = shape.children.saturating_mul(layout.reference_bytes());
+    let parities = references.get(data..).unwrap_or_default();
+    let addresses = parities.as_chunks::<ADDRESS_BYTES>().0;
+    Ok(addresses.iter().copied().map(ChunkAddress).collect())
+}
+
+/// Returns the bytes of the file below a chunk, and the layout of the tree.
+fn measure(place: &Place, chunk: &VerifiedChunk) -> Result<(u64, Layout), TreeDefect> {
     let key = place.reference.key;
     let mut bytes = chunk.span_bytes();
     if let Some(key) = &key {
@@ -98,11 +126,7 @@ pub fn open(place: &Place, chunk: &VerifiedChunk) -> Result<Opened, TreeDefect> 
             found: size,
         });
     }
-    let children = match size > LEAF_BYTES {
-        true => children(chunk, key, size, layout)?,
-        false => Vec::new(),
-    };
-    Ok(Opened { size, children })
+    Ok((size, layout))
 }
 
 fn children(
@@ -113,29 +137,43 @@ fn children(
 ) -> Result<Vec<Place>, TreeDefect> {
     let shape = Shape::of(size, layout);
     let expected = shape.children.saturating_mul(layout.reference_bytes());
-    let payload = chunk.payload();
+    let references = references(chunk, key, expected)?;
+    let mut rest = size;
+    let places = references
+        .chunks_exact(layout.reference_bytes())
+        .map(|bytes| {
+            let below = Below {
+                size: shape.child_bytes.min(rest),
+                layout,
+            };
+            rest = rest.saturating_sub(below.size);
+            Reference::from_bytes(bytes).map(|reference| Place {
+                reference,
+                below: Some(below),
+            })
+        });
+    debug_assert!(layout.reference_bytes().is_multiple_of(ADDRESS_BYTES));
     let short = TreeDefect::PayloadShort {
         expected,
-        found: payload.len(),
+        found: references.len(),
     };
-    let mut payload = payload.get(..expected).ok_or(short)?.to_vec();
-    if let Some(key) = &key {
-        apply_to_payload(key, &mut payload);
-    }
-    let mut rest = size;
-    let places = payload.chunks_exact(layout.reference_bytes()).map(|bytes| {
-        let below = Below {
-            size: shape.child_bytes.min(rest),
-            layout,
-        };
-        rest = rest.saturating_sub(below.size);
-        Reference::from_bytes(bytes).map(|reference| Place {
-            reference,
-            below: Some(below),
-        })
-    });
-    debug_assert!(layout.reference_bytes().is_multiple_of(ADDRESS_BYTES));
     places.collect::<Option<_>>().ok_or(short)
+}
+
+/// Returns the beginning of a payload, decrypted.
+fn references(
+    chunk: &VerifiedChunk,
+    key: Option<[u8; 32]>,
+    expected: usize,
+) -> Result<Vec<u8>, TreeDefect> {
+    let payload = chunk.payload();
+    let found = payload.len();
+    let short = TreeDefect::PayloadShort { expected, found };
+    let mut references = payload.get(..expected).ok_or(short)?.to_vec();
+    if let Some(key) = &key {
+        apply_to_payload(key, &mut references);
+    }
+    Ok(references)
 }
 
 /// Data chunks of a tree of `size` bytes.
@@ -175,11 +213,17 @@ mod tests {
     use bmt::ChunkAddress;
     use std::collections::BTreeSet;
 
-    /// Walks a tree depth first; returns the data chunks met and the leaves' bytes by size.
-    fn walk(store: &Store, place: Place, seen: &mut Vec<ChunkAddress>) -> u64 {
+    /// Walks a tree depth first; returns the data chunks met and the leaves' bytes by size, and adds the parities to others.
+    fn walk(
+        store: &Store,
+        place: Place,
+        seen: &mut Vec<ChunkAddress>,
+        others: &mut BTreeSet<ChunkAddress>,
+    ) -> u64 {
         let reference = place.reference();
         seen.push(reference.address);
         let chunk = store.get(reference.address).expect("a chunk of the tree");
+        others.extend(parities(&place, &chunk).unwrap());
         let before = seen.len();
         let opened = open(&place, &chunk).unwrap();
         assert_eq!(
@@ -189,7 +233,7 @@ mod tests {
         let below: u64 = opened
             .children
             .iter()
-            .map(|child| walk(store, *child, seen))
+            .map(|child| walk(store, *child, seen, others))
             .sum();
         assert_eq!(
             below,
@@ -234,13 +278,17 @@ mod tests {
                     splitter.update(&bytes, &mut |chunk| store.put(chunk));
                     let root = splitter.finish(&mut |chunk| store.put(chunk));
                     let mut seen = Vec::new();
-                    assert_eq!(walk(&store, Place::root(root), &mut seen), size as u64);
+                    let mut others = BTreeSet::new();
+                    let place = Place::root(root);
+                    let walked = walk(&store, place, &mut seen, &mut others);
+                    assert_eq!(walked, size as u64);
                     data.extend(seen.iter().copied());
                     let layout = Layout { level, encrypted };
                     assert_eq!(chunks(size as u64, layout), seen.len() as u64);
-                    if level == RedundancyLevel::None {
-                        assert_eq!(data.len(), store.chunks.len(), "nothing is left over");
-                    }
+                    let replicas = crate::replica::replicas(root.address, level);
+                    data.extend(others);
+                    data.extend(replicas.iter().map(|replica| replica.address));
+                    assert!(data.iter().eq(store.chunks.keys()), "nothing is left over");
                 }
             }
         }

@@ -5,6 +5,7 @@ mod failure;
 mod feed_verb;
 mod fetch_verb;
 mod files_verb;
+mod previous_verb;
 mod progress;
 mod publish_verb;
 mod shell_verb;

@@ -22,6 +22,7 @@ pub mod measure;
 pub mod mime;
 pub mod output;
 pub mod pe;
+pub mod previous;
 pub mod publish;
 pub mod secret;
 pub mod source;

@@ -14,7 +14,7 @@ use crate::output::{OutputError, OutputFile};
 use crate::pe::PeError;
 use crate::secret::Secret;
 use crate::tree::{TreeError, TreeFile};
-use bmt::{ChunkAddress, VerifiedChunk};
+use bmt::VerifiedChunk;
 use chunkset::{TarError, TarWriter};
 use content::mantaray::MantarayError;
 use content::{RedundancyLevel, Reference};
@@ -217,7 +217,7 @@ pub struct Novelty {
 pub fn novelty(
     input: &Path,
     options: &Options,
-    known: &dyn Fn(ChunkAddress) -> bool,
+    known: &dyn Fn(&VerifiedChunk) -> bool,
     progress: Progress<'_>,
 ) -> Result<Novelty, PublishError> {
     let plan = Plan::new(input, options)?;
@@ -227,7 +227,7 @@ pub fn novelty(
         known: 0,
     };
     let mut count = |chunk: &VerifiedChunk| {
-        if known(chunk.address()) {
+        if known(chunk) {
             novelty.known += 1;
         } else {
             novelty.new += 1;

@@ -200,6 +200,38 @@ fn bad_storers_cost_time_and_never_a_wrong_byte() {
 }
 
 #[test]
+fn what_is_new_against_a_reference_is_told_from_few_chunks_of_the_network() {
+    let net = Net::start(2_000_001, DevnetConfig::default());
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = net.bytes.clone();
+    bytes[1_000_000] ^= 1;
+    std::fs::write(dir.path().join("file"), bytes).unwrap();
+    let (reference, peer) = (net.reference.to_hex(), net.devnet.bootnode());
+    let network = ["--peer", &peer, "--network-id", "10", "--timeout", "60"];
+    let publish = ["publish", "file", "--output", "set.tar", "--json"];
+    let arguments = [&publish[..], &["--previous", &reference], &network].concat();
+    let (stdout, stderr) = expect(dir.path(), 0, &arguments);
+    let said: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let previous = &said["previous"];
+    // 489 leaves, their four parents, the root.
+    assert_eq!(said["chunks"], 494);
+    assert_eq!(
+        (&previous["new"], &previous["known"]),
+        (&3.into(), &491.into())
+    );
+    assert_eq!(previous["chunks_read"], 5);
+    assert!(stderr.contains("3 of 494 chunks"), "{stderr}");
+    // Nobody has it: nothing is published.
+    std::fs::remove_file(dir.path().join("set.tar")).unwrap();
+    let previous = ["--previous", NO_SUCH_REFERENCE];
+    let output = run(dir.path(), &[&publish[..], &previous, &network].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(3 | 5)), "{stderr}");
+    assert!(stderr.contains("deadbeef is not available"), "{stderr}");
+    assert!(!dir.path().join("set.tar").exists());
+}
+
+#[test]
 fn the_whole_network_restarted_in_the_middle_is_survived() {
     let net = Net::start(
         300_000,

@@ -1,9 +1,12 @@
 //! `deboot publish` of encrypted and redundant content, of release descriptions, and with feeds.
 mod common;
 
+use bmt::{ChunkAddress, VerifiedChunk};
 use common::fake_bee::{FakeBee, Fault};
 use common::{expect, pattern, release_directory};
+use content::tree::Place;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -278,14 +281,163 @@ fn what_is_new_against_the_release_before_is_counted() {
     assert!((5..=12).contains(&new), "{new}");
 }
 
+/// What `--previous` says, without what differs between a set and a reference.
+fn counts(said: &Value) -> [u64; 3] {
+    let previous = &said["previous"];
+    ["new", "new_bytes", "known"].map(|key| previous[key].as_u64().unwrap())
+}
+
+#[test]
+fn a_reference_or_feed_tells_what_is_new_as_well_as_the_whole_set() {
+    for extra in [
+        "",
+        "--redundancy-level 1",
+        "--redundancy-level 3",
+        "--encrypt",
+        "--encrypt --redundancy-level 2",
+    ] {
+        let dir = release();
+        let publish = |output: &str, more: &str| {
+            let line =
+                format!("publish release.toml --output {output} --state s --json {extra} {more}");
+            json(dir.path(), &words(&line))
+        };
+        expect(dir.path(), 0, &words("feed key key --new"));
+        let first = publish("a.tar", "--key key --feed-topic t");
+        let reference = first["reference"].as_str().unwrap();
+        let feed = format!("feed:{}/t", first["feed"]["owner"].as_str().unwrap());
+        let manifest = first["feed"]["manifest"].as_str().unwrap();
+        change(dir.path());
+        let by_set = publish("b.tar", "--previous a.tar");
+        assert!(counts(&by_set)[0] > 0 && counts(&by_set)[2] > 0, "{by_set}");
+        assert_eq!(by_set["previous"]["chunks_read"], 0);
+        for name in [reference, &feed, manifest] {
+            let by_name = publish("c.tar", &format!("--previous {name} --chunks a.tar"));
+            assert_eq!(counts(&by_name), counts(&by_set), "{extra}, {name}");
+            assert_eq!(by_name["previous"]["references"][0], reference);
+            // The files alone have 368 leaves.
+            let read = by_name["previous"]["chunks_read"].as_u64().unwrap();
+            assert!(read < 60, "{extra}, {name}: {read} chunks read");
+        }
+    }
+}
+
+/// Changes one byte of the release.
+fn change(directory: &Path) {
+    let path = directory.join("release/initramfs.img");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[600_000] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn of_a_release_before_only_chunks_that_name_others_are_read() {
+    let dir = release();
+    let line = "publish release.toml --redundancy-level 1 --json --output";
+    let publish = |more: &str| json(dir.path(), &words(&format!("{line} {more}")));
+    let first = publish("a.tar");
+    let reference = first["reference"].as_str().unwrap();
+    change(dir.path());
+    let by_set = publish("b.tar --previous a.tar");
+    let (whole, few) = (dir.path().join("a.tar"), dir.path().join("few.tar"));
+    let files = first["files"].as_array().unwrap().iter();
+    let roots = files.map(|file| Place::root(file["reference"].as_str().unwrap().parse().unwrap()));
+    let inner = intermediate(&whole, roots.collect());
+    // The roots of kernel and initramfs, and the initramfs' groups of 119, 119 and 55 leaves.
+    assert_eq!(inner.len(), 5);
+    // Full leaves, parities and replicas are not looked at.
+    let gone = without(&whole, &few, |_, chunk| {
+        chunk.payload().len() == 4096 && !inner.contains(&chunk.address())
+    });
+    assert!(gone > 360, "{gone}");
+    let by_name = publish(&format!("c.tar --previous {reference} --chunks few.tar"));
+    assert_eq!(counts(&by_name), counts(&by_set));
+    // One of them missing: nothing is guessed, and nothing published.
+    for lost in inner {
+        let fewer = dir.path().join("fewer.tar");
+        let count = without(&few, &fewer, |_, chunk| chunk.address() == lost);
+        assert_eq!(count, 1);
+        let line = format!("{line} d.tar --previous {reference} --chunks fewer.tar");
+        let (_, stderr) = expect(dir.path(), 3, &words(&line));
+        let message = format!("chunk {lost} is not available");
+        assert!(stderr.contains(&message), "{stderr}");
+        assert!(!dir.path().join("d.tar").exists());
+    }
+}
+/// Finds the chunks of file trees that have others below them.
+fn intermediate(set: &Path, mut places: Vec<Place>) -> Vec<ChunkAddress> {
+    let chunks = chunkset::TarReader::new(fs::File::open(set).unwrap());
+    let chunks: BTreeMap<_, _> = chunks
+        .map(|entry| entry.unwrap().chunk)
+        .map(|chunk| (chunk.address(), chunk))
+        .collect();
+    let mut found = Vec::new();
+    while let Some(place) = places.pop() {
+        let address = place.reference().address;
+        let opened = content::tree::open(&place, &chunks[&address]).unwrap();
+        if !opened.children.is_empty() {
+            found.push(address);
+            places.extend(opened.children);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_file_may_be_the_release_before_and_what_names_none_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    // Larger than any directory node, smaller, and of one chunk.
+    for length in [1_500_000, 300_000, 100] {
+        let mut bytes = pattern(length, 3);
+        fs::write(dir.path().join("file"), &bytes).unwrap();
+        let line = "publish file --json --output";
+        let first = json(dir.path(), &words(&format!("{line} a.tar")));
+        let reference = first["reference"].as_str().unwrap();
+        let line = format!("{line} b.tar --previous bzz://{reference}/ --chunks a.tar");
+        let same = json(dir.path(), &words(&line));
+        let all = first["chunks"].as_u64().unwrap();
+        assert_eq!(counts(&same), [0, 0, all]);
+        bytes[0] ^= 1;
+        fs::write(dir.path().join("file"), &bytes).unwrap();
+        let changed = json(dir.path(), &words(&line));
+        // A leaf, its parent if it has one, and the root if that is another.
+        let new = match length {
+            1_500_000 => 3,
+            300_000 => 2,
+            _ => 1,
+        };
+        assert_eq!(counts(&changed)[0], new);
+        assert_eq!(counts(&changed)[2], all - new);
+    }
+    let reference = "4".repeat(64);
+    let path = format!("--previous {reference}/a/b --chunks a.tar");
+    for (previous, message) in [
+        ("--chunks a.tar", "there is none"),
+        (
+            "--previous a.tar --peer /ip4/127.0.0.1/tcp/1",
+            "there is none",
+        ),
+        (path.as_str(), "no path"),
+        (
+            "--previous feed:zz/t --chunks a.tar",
+            "40 hexadecimal digits",
+        ),
+    ] {
+        let line = format!("publish file --output c.tar {previous}");
+        let (_, stderr) = expect(dir.path(), 2, &words(&line));
+        assert!(stderr.contains(message), "{previous}: {stderr}");
+        assert!(!dir.path().join("c.tar").exists());
+    }
+}
+
 /// Deletes entries of a chunk set.
-fn without(set: &Path, output: &Path, gone: impl Fn(usize, &str) -> bool) -> usize {
+fn without(set: &Path, output: &Path, gone: impl Fn(usize, &VerifiedChunk) -> bool) -> usize {
     let mut writer = chunkset::TarWriter::new(fs::File::create(output).unwrap());
     let mut count = 0;
     let reader = chunkset::TarReader::new(fs::File::open(set).unwrap());
     for (i, entry) in reader.enumerate() {
         let entry = entry.unwrap();
-        if gone(i, &entry.chunk.address().to_string()) {
+        if gone(i, &entry.chunk) {
             count += 1;
         } else {
             writer.append(entry.root, &entry.chunk).unwrap();
@@ -364,8 +516,8 @@ fn lost_chunks_are_computed_and_too_many_are_named() {
     let reference = done["reference"].as_str().unwrap();
     let (set, some) = (dir.path().join("set.tar"), dir.path().join("some.tar"));
     // One in twenty, the root among them: replicas stand for it.
-    let gone = without(&set, &some, |i, address| {
-        i % 20 == 7 || address == reference
+    let gone = without(&set, &some, |i, chunk| {
+        i % 20 == 7 || chunk.address().to_string() == reference
     });
     assert!(gone >= 11, "{gone}");
     let line = format!("fetch {reference} --chunks some.tar -o out --json");

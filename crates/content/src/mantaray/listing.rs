@@ -213,6 +213,11 @@ impl ChunkConsumer for Listing {
         }
     }
 
+    fn key(&self, address: ChunkAddress) -> Option<[u8; 32]> {
+        let mut readers = self.reading.values();
+        readers.find_map(|(_, node)| node.key(address))
+    }
+
     fn is_done(&self) -> bool {
         self.unread.is_empty() && self.reading.is_empty()
     }

@@ -8,6 +8,7 @@ use crate::fetch::{DownloadError, FetchError};
 use crate::list::ListError;
 use crate::locate::LocateError;
 use crate::output::OutputError;
+use crate::previous::{ChunksError, PreviousError};
 use crate::publish::{PublishError, ToBeeError};
 use crate::secret::SecretError;
 use crate::source::{ChunkSetError, SourceError};
@@ -277,6 +278,23 @@ impl From<ListError> for Failure {
         match error {
             ListError::Directory(source) => from_source(&source, message, mantaray_status),
             ListError::Sizes(source) => from_source(&source, message, |never| match *never {}),
+        }
+    }
+}
+
+impl From<PreviousError> for Failure {
+    fn from(error: PreviousError) -> Self {
+        let message = error.to_string();
+        match error {
+            PreviousError::Locate(error) => Self {
+                message,
+                ..error.into()
+            },
+            PreviousError::Directory(source) => from_source(&source, message, mantaray_status),
+            PreviousError::File(source) => from_source(&source, message, |error| match error {
+                ChunksError::Unavailable(_) => ExitStatus::NotFound,
+                ChunksError::Malformed { .. } | ChunksError::TooLarge => ExitStatus::BadContent,
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@
 use super::args::{BeeArgs, DirectoryArgs, HashArgs, PublishArgs};
 use super::fetch_verb::stop_on_signals;
 use super::progress::{Line, Pace, bytes, note};
-use super::{ExitStatus, Failure, Output, feed_verb};
+use super::{ExitStatus, Failure, Output, feed_verb, previous_verb};
 use crate::bee::{Batch, BatchId, Room, UploadOptions, default_state_directory};
 use crate::describe;
 use crate::feed::{Announce, open_key};
@@ -10,7 +10,6 @@ use crate::publish::{
     self, Archive, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions,
 };
 use crate::secret::machine_secret;
-use crate::source::ChunkSet;
 use content::RedundancyLevel;
 use content::feed::{Feed, FeedNameError};
 use release::manifest::Update;
@@ -24,6 +23,8 @@ pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
     let options = options(args)?;
     let bee = bee_options(&args.bee, args.state.as_deref())?;
     let announce = announcement(args, &options, bee.as_ref())?;
+    // First, so that nothing is published when it cannot be read.
+    let before = previous_verb::read(args, out)?;
     let mut value = Value::Null;
     let mut reference = None;
     if let Some(output) = &args.output {
@@ -55,8 +56,8 @@ pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
     let Some(reference) = reference else {
         return Ok(());
     };
-    if !args.previous.is_empty() {
-        value["previous"] = previous(args, &options, out)?;
+    if let Some(before) = &before {
+        value["previous"] = previous_verb::compare(before, args, &options, out)?;
     }
     if let Some(announce) = &announce {
         let state = state_directory(args.state.as_deref())?;
@@ -64,23 +65,6 @@ pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
         value["feed"] = feed_verb::announced_json(&announced);
     }
     out.result(&value, &reference.to_hex())
-}
-
-/// Compares with a release before.
-fn previous(args: &PublishArgs, options: &Options, out: &Output) -> Result<Value, Failure> {
-    let set = ChunkSet::open(&args.previous)?;
-    let mut line = Line::new(out.progress);
-    let known = |address| set.contains(address);
-    let novelty = publish::novelty(&args.input, options, &known, &mut |done, total| {
-        show(&mut line, done, total);
-    })?;
-    line.clear();
-    let all = novelty.new + novelty.known;
-    let (new, size) = (novelty.new, bytes(novelty.new_bytes));
-    note(&format!(
-        "{new} of {all} chunks ({size}) are new against the release before"
-    ));
-    Ok(json!({"new": new, "new_bytes": novelty.new_bytes, "known": novelty.known}))
 }
 
 fn options(args: &PublishArgs) -> Result<Options, Failure> {
@@ -323,7 +307,7 @@ pub(super) fn hash(args: &HashArgs, out: &Output) -> Result<(), Failure> {
     out.result(&published_json(&published), &published.reference.to_hex())
 }
 
-fn show(line: &mut Line, done: u64, total: u64) {
+pub(super) fn show(line: &mut Line, done: u64, total: u64) {
     line.show(|| {
         let percent = done as f64 * 100.0 / total.max(1) as f64;
         format!("{percent:3.0} %  {} read", bytes(done))

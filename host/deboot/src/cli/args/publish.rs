@@ -36,16 +36,19 @@ pub(in crate::cli) struct PublishArgs {
     /// same reference on this machine.
     #[arg(long, help_heading = "Content")]
     pub(in crate::cli) encrypt: bool,
-    /// Say how many chunks are new to somebody who has this chunk set, the release before; repeatable.
-    #[arg(long, value_name = "CHUNKS.TAR", help_heading = "Content")]
+    /// Say how many chunks are new to somebody who has this, the release before: a chunk set, a reference, or feed:OWNER/TOPIC;
+    /// repeatable. Of references and feeds only the chunks are read that name others, from peers or from --chunks.
+    #[arg(long, value_name = "CHUNKS.TAR|REF", help_heading = "Content")]
     pub(in crate::cli) previous: Vec<PathBuf>,
     /// Publish a file whose name ends in .toml as it is: it is no release description.
     #[arg(long, help_heading = "Content")]
     pub(in crate::cli) plain: bool,
     /// Where to remember what nodes took and what feeds announced, and where the secret of encryption lies.
     /// Default: $XDG_STATE_HOME/deboot/publish or ~/.local/state/deboot/publish.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Content")]
     pub(in crate::cli) state: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Reading --previous REF")]
+    pub(in crate::cli) source: SourceArgs,
 }
 
 /// A feed that announces what was published.

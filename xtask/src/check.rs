@@ -8,7 +8,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Crates that must not need an operating system.
-pub(crate) const PROTOCOL_CRATES: [&str; 7] = [
+pub(crate) const PROTOCOL_CRATES: [&str; 8] = [
     "deboot-bmt",
     "deboot-content",
     "deboot-p2p",
@@ -16,6 +16,7 @@ pub(crate) const PROTOCOL_CRATES: [&str; 7] = [
     "deboot-release",
     "deboot-dns",
     "deboot-netstack",
+    "deboot-fetch",
 ];
 const BARE_METAL: &str = "x86_64-unknown-none";
 const UEFI_ARM: &str = "aarch64-unknown-uefi";

@@ -49,7 +49,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
             Err(error) => report.add("the boots can be prepared", Err(error), 0.0),
         }
     }
-    if filter.is_empty() {
+    if wanted(BEE_TESTS_CLAIM) {
         bee_tests(&mut report);
     }
     bee_boots(&wanted, &mut report);

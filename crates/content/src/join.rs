@@ -8,10 +8,12 @@ mod wants;
 use crate::Reference;
 use crate::encryption::Key;
 use crate::shape::{LEAF_BYTES, Layout, Shape};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bmt::{CHUNK_PAYLOAD_BYTES_MAX, ChunkAddress, ChunkConsumer, VerifiedChunk};
 use core::ops::Range;
+use litemap::LiteMap;
 use node::{Node, Position};
 use root::Root;
 use wants::{Added, Place, Wants};
@@ -157,11 +159,11 @@ pub struct Join {
     range: Range<u64>,
     wants: Wants,
     /// Open intermediate chunks.
-    nodes: BTreeMap<Position, Node>,
+    nodes: LiteMap<Position, Box<Node>>,
     /// Those over leaves that have children left to ask for.
-    leaf_parents: BTreeSet<Position>,
+    leaf_parents: LiteMap<Position, ()>,
     /// The others that have: an inner one comes before its ancestors, and earlier parts come before later ones.
-    branch_parents: BTreeSet<Position>,
+    branch_parents: LiteMap<Position, ()>,
     /// Shards to ask for before anything else.
     urgent: VecDeque<(Position, u8)>,
     /// Bytes below `leaf_parents` not asked for yet and below intermediate chunks to come: the work in sight.
@@ -194,9 +196,9 @@ impl Join {
             size: None,
             range,
             wants: Wants::default(),
-            nodes: BTreeMap::new(),
-            leaf_parents: BTreeSet::new(),
-            branch_parents: BTreeSet::new(),
+            nodes: LiteMap::new_vec(),
+            leaf_parents: LiteMap::new_vec(),
+            branch_parents: LiteMap::new_vec(),
             urgent: VecDeque::new(),
             ahead_bytes: 0,
             opening: 0,
@@ -276,11 +278,12 @@ impl Join {
         loop {
             let short = self.ahead_bytes < window || self.wants.is_empty();
             // More leaves will be needed soon: open the next intermediate chunk first.
-            let branch = (short && self.may_open()).then(|| self.branch_parents.first().copied());
+            let branch = (short && self.may_open())
+                .then(|| self.branch_parents.first().map(|(position, ())| *position));
             let position = match branch.flatten() {
                 Some(position) => position,
                 None => {
-                    let position = *self.leaf_parents.first()?;
+                    let position = *self.leaf_parents.first()?.0;
                     let next = self.nodes.get(&position)?.next_offset();
                     // In order: only what fits into the window, so that the leaf everything waits for always has room.
                     if self.config.ordered && next >= self.next_offset.saturating_add(window) {
@@ -404,11 +407,11 @@ impl Join {
         }
         if node.is_over_leaves() {
             self.ahead_bytes = self.ahead_bytes.saturating_add(node.unasked_bytes());
-            self.leaf_parents.insert(position);
+            self.leaf_parents.insert(position, ());
         } else {
-            self.branch_parents.insert(position);
+            self.branch_parents.insert(position, ());
         }
-        self.nodes.insert(position, node);
+        self.nodes.insert(position, Box::new(node));
         if self.strategy == Strategy::Race {
             self.want_all(position);
         }

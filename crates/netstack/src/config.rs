@@ -18,8 +18,8 @@ pub struct Config {
     pub receive_bytes: usize,
     /// Send buffer of each socket, bytes. Default 32 KiB: some 300 retrieval requests.
     pub send_bytes: usize,
-    /// Frames taken from the device in one turn. Default 128: a turn's requests to one peer share a frame and its acknowledgement, so
-    /// longer turns make fewer frames; the 190 KiB they take at most must not keep deadlines waiting.
+    /// Frames taken from the device in one turn. Default 256: a turn's requests to one peer share a frame and its acknowledgement, so
+    /// longer turns make fewer frames; the 380 KiB they take at most must not keep deadlines waiting.
     pub frames_per_turn: usize,
     /// Time after which a dial fails whatever the node thinks. Default 10 s.
     pub dial_timeout: Duration,
@@ -58,7 +58,7 @@ impl Config {
             sockets_max: 64,
             receive_bytes: 256 * 1024,
             send_bytes: 32 * 1024,
-            frames_per_turn: 128,
+            frames_per_turn: 256,
             dial_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(60),
             link_loss_max: Duration::from_secs(5),

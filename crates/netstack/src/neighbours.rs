@@ -3,10 +3,10 @@
 //! smoltcp has its own neighbour cache and asks by itself, but at most once a second for all addresses together, and it never says
 //! that nobody answers. Sixteen dials to sixteen storers of one LAN would take sixteen seconds, and a dial to a machine that is off
 //! would end as "timed out". So the stack asks first: its requests are answered into smoltcp's cache all the same.
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::Instant;
 
 /// Addresses watched at once. Dials to more fall back to smoltcp's own pace.
@@ -31,7 +31,7 @@ struct Entry {
 /// The addresses asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    entries: LiteMap<Ipv4Addr, Entry>,
     /// Addresses that stayed silent, not yet reported.
     silent: Vec<Ipv4Addr>,
 }

@@ -2,9 +2,9 @@
 use crate::config::Config;
 use crate::random::Random;
 use crate::time::duration_to_smoltcp;
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
+use litemap::LiteMap;
 use smoltcp::socket::tcp;
 
 /// First of IANA's dynamic ports.
@@ -22,7 +22,7 @@ pub(crate) struct Pool {
     idle: Vec<tcp::Socket<'static>>,
     made: usize,
     config: Config,
-    ports_used: BTreeSet<u16>,
+    ports_used: LiteMap<u16, ()>,
     port_last: u16,
     random: Random,
 }
@@ -35,7 +35,7 @@ impl Pool {
             idle: Vec::new(),
             made: 0,
             config: config.clone(),
-            ports_used: BTreeSet::new(),
+            ports_used: LiteMap::new_vec(),
             port_last,
             random,
         }
@@ -82,7 +82,7 @@ impl Pool {
                 .wrapping_add(1)
                 % PORTS;
             self.port_last = PORT_FIRST.saturating_add(offset);
-            if self.ports_used.insert(self.port_last) {
+            if self.ports_used.insert(self.port_last, ()).is_none() {
                 return Some(self.port_last);
             }
         }
@@ -103,6 +103,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeSet;
 
     fn pool(sockets_max: usize) -> Pool {
         let mut config = Config::new([2, 0, 0, 0, 0, 1], 7);

@@ -7,10 +7,10 @@ use crate::neighbours::Neighbours;
 use crate::pool::Pool;
 use crate::route::Route;
 use crate::streams::Streams;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::Instant;
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::{Socket, tcp};
@@ -84,7 +84,7 @@ pub(crate) struct Pump {
     pool: Pool,
     dial_timeout: Duration,
     close_timeout: Duration,
-    connections: BTreeMap<ConnId, Connection>,
+    connections: LiteMap<ConnId, Connection>,
     leaving: Vec<Leaving>,
     /// Connections with something to handle, found once per turn; kept for its memory.
     ready: Vec<ConnId>,
@@ -96,7 +96,7 @@ impl Pump {
             pool: Pool::new(config),
             dial_timeout: config.dial_timeout,
             close_timeout: config.close_timeout,
-            connections: BTreeMap::new(),
+            connections: LiteMap::new_vec(),
             leaving: Vec::new(),
             ready: Vec::new(),
         }
@@ -109,7 +109,7 @@ impl Pump {
 
     /// Resets every connection. Those whose address is still ours tell the other end, so that it is ready for a new one.
     pub(crate) fn abort(&mut self, now: Instant, sockets: &mut SocketSet<'static>) {
-        while let Some((_, connection)) = self.connections.pop_first() {
+        for (_, connection) in core::mem::take(&mut self.connections) {
             sockets.get_mut::<tcp::Socket>(connection.handle).abort();
             self.leaving.push(Leaving {
                 handle: connection.handle,

@@ -44,5 +44,5 @@ pub mod yamux;
 pub use connection::{Config, Connection, Error, Event, Limits, Role, StreamId, TimeoutReason};
 pub use identity::{Keypair, PeerId, PublicKey};
 pub use multiaddr::{Multiaddr, MultiaddrError, Protocol};
-pub use noise::StaticKey;
+pub use noise::{CipherState, StaticKey};
 pub use time::Instant;

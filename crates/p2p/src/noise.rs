@@ -175,14 +175,18 @@ fn public_key(secret: &[u8; 32]) -> [u8; 32] {
     x25519_dalek::PublicKey::from(&secret).to_bytes()
 }
 
-/// One direction of encryption.
-pub(crate) struct CipherState {
+/// One direction of encryption: a key and a counter that never comes back.
+///
+/// Its two operations are compiled here, once, however they are called: what measures them measures what connections do.
+// SPEC Noise 5.1 "The CipherState object".
+pub struct CipherState {
     cipher: ChaCha20Poly1305,
     nonce: u64,
 }
 
 impl CipherState {
-    fn new(key: &[u8; 32]) -> Self {
+    /// Starts with a key; the counter is zero.
+    pub fn new(key: &[u8; 32]) -> Self {
         Self {
             cipher: ChaCha20Poly1305::new(key.into()),
             nonce: 0,
@@ -198,7 +202,11 @@ impl CipherState {
     }
 
     /// Encrypts `data` in place and returns its tag.
-    pub(crate) fn seal(&mut self, ad: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], Error> {
+    ///
+    /// # Errors
+    /// 2^64 - 1 messages were encrypted, or `data` is longer than the cipher takes (256 GiB).
+    #[inline(never)]
+    pub fn seal(&mut self, ad: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], Error> {
         let nonce = self.next_nonce()?;
         self.cipher
             .encrypt_inout_detached(&nonce, ad, data.into())
@@ -207,7 +215,11 @@ impl CipherState {
     }
 
     /// Decrypts ciphertext and tag in place; the plaintext is the returned number of bytes in front.
-    pub(crate) fn open(&mut self, ad: &[u8], message: &mut [u8]) -> Result<usize, Error> {
+    ///
+    /// # Errors
+    /// The message is shorter than a tag, not authentic, or one too many. Its bytes are then worthless.
+    #[inline(never)]
+    pub fn open(&mut self, ad: &[u8], message: &mut [u8]) -> Result<usize, Error> {
         let length = message
             .len()
             .checked_sub(TAG_BYTES)
@@ -221,6 +233,12 @@ impl CipherState {
             .decrypt_inout_detached(&nonce, ad, data.into(), &tag)
             .map_err(|_| Error::Authentication)?;
         Ok(length)
+    }
+}
+
+impl fmt::Debug for CipherState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CipherState").finish_non_exhaustive()
     }
 }
 

@@ -8,10 +8,11 @@ mod stream;
 use crate::buffer::Buffer;
 use crate::connection::Role;
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use core::ops::Bound;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use core::time::Duration;
 use frame::{ACK, FIN, HEADER_BYTES, Header, Kind, RST, SYN};
+use litemap::LiteMap;
 use stream::Stream;
 
 /// Both directions of every stream begin with this window.
@@ -110,14 +111,15 @@ struct Body {
 pub(crate) struct Session<T> {
     role: Role,
     limits: Limits,
-    streams: BTreeMap<u32, Stream<T>>,
+    /// Boxed: entries move when an older stream ends.
+    streams: LiteMap<u32, Box<Stream<T>>>,
     inbound: usize,
     outbound: usize,
     next_id: Option<u32>,
     /// Unconsumed bytes of all streams.
     received: usize,
     /// Streams with a frame to send; exact, so that `wants_output` is.
-    ready: BTreeSet<u32>,
+    ready: LiteMap<u32, ()>,
     /// The stream served last; the next one is served next.
     served: u32,
     /// Pings, answers and resets.
@@ -136,7 +138,7 @@ impl<T: Default> Session<T> {
         Self {
             role,
             limits,
-            streams: BTreeMap::new(),
+            streams: LiteMap::new_vec(),
             inbound: 0,
             outbound: 0,
             // SPEC yamux "StreamID Field": the client's ids are odd, the server's even.
@@ -145,7 +147,7 @@ impl<T: Default> Session<T> {
                 Role::Listener => 2,
             }),
             received: 0,
-            ready: BTreeSet::new(),
+            ready: LiteMap::new_vec(),
             served: 0,
             control: Buffer::default(),
             goodbye: None,
@@ -284,7 +286,7 @@ impl<T: Default> Session<T> {
             return Ok(());
         }
         self.inbound = self.inbound.saturating_add(1);
-        self.streams.insert(id, Stream::new(ACK, now));
+        self.streams.insert(id, Box::new(Stream::new(ACK, now)));
         self.events.push_back(Event::Opened(id));
         Ok(())
     }
@@ -353,9 +355,7 @@ impl<T: Default> Session<T> {
         while let Some(rest) = room.get_mut(written..)
             && rest.len() > HEADER_BYTES
         {
-            let after = (Bound::Excluded(self.served), Bound::Unbounded);
-            let next = self.ready.range(after).next();
-            let Some(id) = next.or_else(|| self.ready.first()).copied() else {
+            let Some(id) = self.next_ready() else {
                 if let Some(code) = self.goodbye.take() {
                     let header = Header::new(Kind::GoAway, 0, 0, code);
                     written = written.saturating_add(header.write(rest));
@@ -375,9 +375,23 @@ impl<T: Default> Session<T> {
         written
     }
 
+    /// The stream whose turn it is: the first behind the one served last, or the first of all.
+    fn next_ready(&self) -> Option<u32> {
+        let behind = match self.ready.find_index(&self.served) {
+            Ok(index) => index.saturating_add(1),
+            Err(index) => index,
+        };
+        let next = self.ready.get_indexed(behind);
+        next.or_else(|| self.ready.first()).map(|(id, ())| *id)
+    }
+
     fn update_ready(&mut self, id: u32) {
-        if self.streams.get(&id).is_some_and(Stream::has_frame) {
-            self.ready.insert(id);
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|stream| stream.has_frame())
+        {
+            self.ready.insert(id, ());
         } else {
             self.ready.remove(&id);
         }
@@ -411,8 +425,8 @@ impl<T: Default> Session<T> {
         }
         self.outbound = self.outbound.saturating_add(1);
         self.next_id = id.checked_add(2);
-        self.streams.insert(id, Stream::new(SYN, now));
-        self.ready.insert(id);
+        self.streams.insert(id, Box::new(Stream::new(SYN, now)));
+        self.ready.insert(id, ());
         Ok(id)
     }
 
@@ -512,7 +526,7 @@ impl<T: Default> Session<T> {
     }
 
     fn remove_if_done(&mut self, id: u32) {
-        if self.streams.get(&id).is_some_and(Stream::is_done) {
+        if self.streams.get(&id).is_some_and(|stream| stream.is_done()) {
             self.remove(id);
         }
     }

@@ -12,11 +12,11 @@ use crate::table::OverlayTable;
 use crate::types::ConnId;
 use addresses::usable_addresses;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, Overlay};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::{Instant, PeerId};
 
 /// A peer that dropped us, or that we dropped, is left alone this long: bee blocks for 4 s, and a faster return may race into it.
@@ -111,14 +111,14 @@ struct Sender {
 
 /// Known peers.
 pub(crate) struct Book {
-    entries: BTreeMap<EntryId, Entry>,
-    by_overlay: BTreeMap<Overlay, EntryId>,
+    entries: LiteMap<EntryId, Box<Entry>>,
+    by_overlay: LiteMap<Overlay, EntryId>,
     /// Entries by where they are dialled; those of bootnodes that were looked up again may be missing.
-    places: BTreeMap<SocketAddr, Vec<EntryId>>,
+    places: LiteMap<SocketAddr, Vec<EntryId>>,
     /// Entries of configured bootnodes; they are never forgotten.
     boots: Vec<EntryId>,
-    senders: BTreeMap<Overlay, Sender>,
-    banned: BTreeSet<Overlay>,
+    senders: LiteMap<Overlay, Sender>,
+    banned: LiteMap<Overlay, ()>,
     next: u64,
     max: usize,
     network_id: u64,
@@ -130,12 +130,12 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) const fn new(max: usize, network_id: u64) -> Self {
         Self {
-            entries: BTreeMap::new(),
-            by_overlay: BTreeMap::new(),
-            places: BTreeMap::new(),
+            entries: LiteMap::new_vec(),
+            by_overlay: LiteMap::new_vec(),
+            places: LiteMap::new_vec(),
             boots: Vec::new(),
-            senders: BTreeMap::new(),
-            banned: BTreeSet::new(),
+            senders: LiteMap::new_vec(),
+            banned: LiteMap::new_vec(),
             next: 0,
             max,
             network_id,
@@ -150,7 +150,7 @@ impl Book {
     }
     /// Says whether `overlay` delivered a wrong chunk.
     pub(crate) fn is_banned(&self, overlay: &Overlay) -> bool {
-        self.banned.contains(overlay)
+        self.banned.contains_key(overlay)
     }
     /// Says whether the entry came from the configured bootnodes.
     pub(crate) fn is_boot(&self, entry: EntryId) -> bool {
@@ -215,7 +215,7 @@ impl Book {
         if sender == overlay {
             return Learnt::Known;
         }
-        if self.banned.contains(&overlay) {
+        if self.banned.contains_key(&overlay) {
             return Learnt::Refused;
         }
         let (mut addresses, peer) = usable_addresses(&record, sender_ip);
@@ -225,7 +225,11 @@ impl Book {
         if let Some(known) = self.by_overlay.get(&overlay).copied() {
             // A second source may know a better address, but nothing replaces what has worked.
             let gives_way = |entry: &Entry| entry.failures > 0 && !entry.proven && !entry.busy;
-            if self.entries.get(&known).is_some_and(gives_way) {
+            if self
+                .entries
+                .get(&known)
+                .is_some_and(|entry| gives_way(entry))
+            {
                 addresses.retain(|address| self.has_place_at(address, Some(known)));
                 self.move_entry(known, addresses, peer);
             }
@@ -377,10 +381,12 @@ impl Book {
             Released::Unreachable => self.failed(now, id),
             Released::Banned => {
                 if let Some(overlay) = entry.overlay {
-                    if self.banned.len() >= BANNED_MAX {
-                        self.banned.pop_first();
+                    if self.banned.len() >= BANNED_MAX
+                        && let Some((&first, ())) = self.banned.first()
+                    {
+                        self.banned.remove(&first);
                     }
-                    self.banned.insert(overlay);
+                    self.banned.insert(overlay, ());
                 }
                 self.forget(id);
             }
@@ -390,7 +396,7 @@ impl Book {
     /// Forgets pauses: the network was away, not the peers.
     pub(crate) fn forget_failures(&mut self, now: Instant) {
         self.quiet_until = None;
-        for entry in self.entries.values_mut() {
+        for (_, entry) in self.entries.iter_mut() {
             entry.failures = 0;
             entry.not_before = now;
         }
@@ -440,14 +446,19 @@ impl Book {
             || self.evict(rng, |_| true)
     }
 
+    /// All entries, those from `start` on first.
+    fn entries_from(&self, start: EntryId) -> impl Iterator<Item = (&EntryId, &Entry)> {
+        let (Ok(index) | Err(index)) = self.entries.find_index(&start);
+        let entries = || self.entries.iter().map(|(id, entry)| (id, &**entry));
+        entries().skip(index).chain(entries().take(index))
+    }
+
     /// Removes one idle, unproven entry that `matches`, starting at a random place.
     fn evict(&mut self, rng: &mut Rng, matches: impl Fn(&Entry) -> bool) -> bool {
         let start =
             EntryId(u64::try_from(rng.below(usize::try_from(self.next).unwrap_or(0))).unwrap_or(0));
         let victim = self
-            .entries
-            .range(start..)
-            .chain(self.entries.range(..start))
+            .entries_from(start)
             .find(|(_, entry)| !entry.busy && !entry.proven && !entry.boot && matches(entry))
             .map(|(id, _)| *id);
         if let Some(id) = victim {
@@ -467,7 +478,7 @@ impl Book {
             sender.stored = sender.stored.saturating_add(1);
         }
         self.idle = self.idle.saturating_add(1);
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         id
     }
 

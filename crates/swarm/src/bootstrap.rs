@@ -2,12 +2,13 @@
 //!
 //! SPEC libp2p addressing "dnsaddr".
 use crate::types::{BootstrapStage, DnsAnswer, DnsQuery, DnsQueryId};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::{Instant, Multiaddr, PeerId, Protocol};
 
 /// Longest chain of `/dnsaddr/` records that point to further ones.
@@ -68,7 +69,7 @@ enum Family {
 /// Resolves the configured bootnodes, again and again until there is an address.
 pub(crate) struct Bootstrap {
     roots: Vec<Root>,
-    lookups: BTreeMap<DnsQueryId, Lookup>,
+    lookups: LiteMap<DnsQueryId, Lookup>,
     next_id: u64,
     steps: VecDeque<Step>,
 }
@@ -88,7 +89,7 @@ impl Bootstrap {
                     retry_at: Some(now),
                 })
                 .collect(),
-            lookups: BTreeMap::new(),
+            lookups: LiteMap::new_vec(),
             next_id: 0,
             steps: VecDeque::new(),
         };

@@ -21,11 +21,12 @@ use crate::session::{Local, Session, SessionEvent};
 use crate::table::OverlayTable;
 use crate::timers::Timers;
 use crate::types::{Command, ConnId, DnsAnswer, DnsQueryId, Event, NodeTimeout, PeerInfo, Stats};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, Overlay, SecretKey};
 use core::net::IpAddr;
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::{Instant, Keypair, StaticKey};
 use peer::Conn;
 
@@ -70,12 +71,12 @@ pub struct Node {
     joined: bool,
     closing: bool,
 
-    conns: BTreeMap<ConnId, Conn>,
-    farewells: BTreeMap<ConnId, Session>,
+    conns: LiteMap<ConnId, Conn>,
+    farewells: LiteMap<ConnId, Session>,
     next_conn: u64,
     /// Connections with bytes to send; each once.
     writable: VecDeque<ConnId>,
-    writable_set: BTreeSet<ConnId>,
+    writable_set: LiteMap<ConnId, ()>,
     /// Sessions that are set up, by overlay.
     ready: OverlayTable<ConnId>,
     /// Overlays we are connected or connecting to.
@@ -102,7 +103,7 @@ pub struct Node {
     /// Second attempts on the budget for them.
     hedges_open: usize,
     /// Overlays that have delivered, as far as they are counted.
-    used: BTreeSet<Overlay>,
+    used: LiteMap<Overlay, ()>,
     last_progress: Instant,
     /// The oldest request when it was last passed over, and how often it was.
     passed_over: (u64, u32),
@@ -142,11 +143,11 @@ impl Node {
             started: now,
             joined: false,
             closing: false,
-            conns: BTreeMap::new(),
-            farewells: BTreeMap::new(),
+            conns: LiteMap::new_vec(),
+            farewells: LiteMap::new_vec(),
             next_conn: 0,
             writable: VecDeque::new(),
-            writable_set: BTreeSet::new(),
+            writable_set: LiteMap::new_vec(),
             ready: OverlayTable::default(),
             taken: OverlayTable::default(),
             available: OverlayTable::default(),
@@ -162,7 +163,7 @@ impl Node {
             requests: Requests::default(),
             pace: Pace::new(now),
             hedges_open: 0,
-            used: BTreeSet::new(),
+            used: LiteMap::new_vec(),
             last_progress: now,
             passed_over: (0, 0),
             timers: Timers::new(),

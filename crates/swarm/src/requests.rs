@@ -1,8 +1,9 @@
 //! Open requests for chunks: who was asked, what is under way, what waits.
 use crate::types::ConnId;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bmt::ChunkAddress;
+use litemap::LiteMap;
 use p2p::Instant;
 
 /// One peer asked for one chunk.
@@ -78,7 +79,7 @@ pub(crate) struct Requests {
     /// Those that want an attempt now.
     waiting: BTreeMap<u64, ChunkAddress>,
     /// Those whose answers are overdue and that want a second peer when there may be another.
-    hedging: BTreeSet<u64>,
+    hedging: LiteMap<u64, ()>,
     /// Attempts for open requests whose answers are not overdue.
     live: usize,
     next: u64,
@@ -181,12 +182,12 @@ impl Requests {
     /// A request's answers are overdue: it wants a second peer.
     pub(crate) fn want_hedge(&mut self, id: u64) {
         if self.open.contains_key(&id) {
-            self.hedging.insert(id);
+            self.hedging.insert(id, ());
         }
     }
     /// Those that want a second peer, oldest first.
     pub(crate) fn hedging(&self) -> impl Iterator<Item = u64> {
-        self.hedging.iter().copied()
+        self.hedging.keys().copied()
     }
     /// Takes a request from those that want a second peer.
     pub(crate) fn forget_hedge(&mut self, id: u64) {

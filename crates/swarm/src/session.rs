@@ -9,11 +9,11 @@ mod outbound;
 use crate::config::Generation;
 use crate::error::DropReason;
 use crate::messages::{Peers, Version, protocol};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bmt::{Overlay, SecretKey};
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::{Connection, Instant, Multiaddr, PeerId, StreamId};
 
 pub(crate) use outbound::{Attempt, Outcome};
@@ -80,9 +80,9 @@ pub(crate) struct Session {
     handshake: handshake::Handshake,
     version: Option<Version>,
     /// Open retrievals; stream ids rise, so the first is the oldest.
-    attempts: BTreeMap<StreamId, outbound::Retrieval>,
+    attempts: LiteMap<StreamId, outbound::Retrieval>,
     settlement: Option<outbound::Settlement>,
-    inbound: BTreeMap<StreamId, inbound::Inbound>,
+    inbound: LiteMap<StreamId, inbound::Inbound>,
     attempt_timeout: Duration,
     handshake_deadline: Option<Instant>,
     connected_peers: u64,
@@ -102,9 +102,9 @@ impl Session {
             dialed,
             handshake: handshake::Handshake::Securing,
             version: None,
-            attempts: BTreeMap::new(),
+            attempts: LiteMap::new_vec(),
             settlement: None,
-            inbound: BTreeMap::new(),
+            inbound: LiteMap::new_vec(),
             attempt_timeout: config.attempt_timeout,
             handshake_deadline: Some(now + config.handshake_timeout),
             connected_peers: 0,
@@ -145,13 +145,13 @@ impl Session {
 
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let oldest = self.attempts.first_key_value();
+        let oldest = self.attempts.first();
         [
             self.link.poll_timeout().map(|(at, _)| at),
             self.handshake_deadline,
             oldest.map(|(_, retrieval)| retrieval.attempt.started + self.attempt_timeout),
             self.settlement.as_ref().map(|s| s.deadline),
-            self.inbound.first_key_value().map(|(_, s)| s.deadline),
+            self.inbound.first().map(|(_, s)| s.deadline),
         ]
         .into_iter()
         .flatten()
@@ -192,8 +192,8 @@ impl Session {
     /// Ends every open retrieval, for a session that is over.
     pub(crate) fn take_attempts(&mut self) -> impl Iterator<Item = Attempt> {
         core::mem::take(&mut self.attempts)
-            .into_values()
-            .map(|retrieval| retrieval.attempt)
+            .into_iter()
+            .map(|(_, retrieval)| retrieval.attempt)
     }
 
     fn fail(&mut self, reason: DropReason, out: &mut Vec<SessionEvent>) {

@@ -26,8 +26,8 @@ pub enum Mode {
 pub struct Options {
     /// What to do.
     pub mode: Mode,
-    /// `selftest` before a fetch: a machine's speed drifts, so what is compared is measured in one start.
-    pub selftest_first: bool,
+    /// `selftest` before and after a fetch: a machine's speed drifts, so what is compared is measured in one start.
+    pub selftest_around: bool,
     /// `reference=<digits>[/path]` or `feed=<owner>/<topic>[/path]`: replaces what `deboot.toml` names. The last one counts.
     pub target: Option<Target>,
     /// `poweroff`: switch the machine off when a fetch, a self-test or a failed boot ends, and ask nothing.
@@ -77,7 +77,7 @@ impl Options {
             }
         }
         match options.mode {
-            Mode::Fetch => options.selftest_first = selftest,
+            Mode::Fetch => options.selftest_around = selftest,
             _ if selftest => options.mode = Mode::Selftest,
             _ => {}
         }
@@ -138,9 +138,9 @@ mod tests {
     fn words_set_mode_and_poweroff() {
         let options = Options::parse("swfetch.efi fetch\r\npoweroff\n").unwrap();
         assert_eq!(options.mode, Mode::Fetch);
-        assert!(options.poweroff && !options.selftest_first);
+        assert!(options.poweroff && !options.selftest_around);
         let options = Options::parse("selftest fetch").unwrap();
-        assert_eq!((options.mode, options.selftest_first), (Mode::Fetch, true));
+        assert_eq!((options.mode, options.selftest_around), (Mode::Fetch, true));
         assert_eq!(Options::parse("selftest").unwrap().mode, Mode::Selftest);
     }
 

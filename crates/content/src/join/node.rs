@@ -2,10 +2,10 @@
 use crate::Reference;
 use crate::encryption::KEY_BYTES;
 use crate::shape::{ADDRESS_BYTES, LEAF_BYTES, Layout, Shape};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, VerifiedChunk};
 use core::ops::Range;
+use litemap::LiteMap;
 
 /// The part of the file below an intermediate chunk, which identifies it. In this order inner parts come before those around them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub(super) struct Child {
 /// Chunks that can be recovered from each other: the children of one chunk and the parities behind them.
 pub(super) struct Group {
     /// Chunks that are here.
-    pub(super) held: BTreeMap<u8, VerifiedChunk>,
+    pub(super) held: LiteMap<u8, VerifiedChunk>,
     pub(super) here: Shards,
     /// Asked for.
     pub(super) asked: Shards,
@@ -160,7 +160,7 @@ impl Node {
     /// Makes the children recoverable.
     pub(super) fn start_group(&mut self) {
         self.group = Some(Group {
-            held: BTreeMap::new(),
+            held: LiteMap::new_vec(),
             here: Shards::default(),
             asked: Shards::default(),
             queued: Shards::default(),

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bmt::{ChunkAddress, ChunkConsumer, VerifiedChunk};
+use litemap::LiteMap;
 
 /// Bytes of nodes kept for the next path of the same look-up.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -15,7 +16,7 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 pub struct Lookup {
     root: Reference,
     /// Nodes that were read: a second path shares its beginning with the first.
-    kept: BTreeMap<Reference, Node>,
+    kept: LiteMap<Reference, Node>,
     /// Bytes that may still be kept.
     room: usize,
     walk: Walk,
@@ -47,7 +48,7 @@ impl Lookup {
     pub fn new(root: Reference, path: &str) -> Self {
         Self {
             root,
-            kept: BTreeMap::new(),
+            kept: LiteMap::new_vec(),
             room: KEPT_BYTES_MAX,
             walk: Walk::new(root, path, false),
             reading: read_node(root),

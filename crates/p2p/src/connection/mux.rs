@@ -7,9 +7,10 @@ use crate::multistream::{Dialer, Listener};
 use crate::noise::{MESSAGE_BYTES_MAX, TAG_BYTES, Transport};
 use crate::yamux::{self, GO_AWAY_INTERNAL_ERROR, GO_AWAY_NORMAL, GO_AWAY_PROTOCOL_ERROR, Session};
 use crate::{Instant, Role};
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
+use litemap::LiteMap;
 
 /// Protocol id of ping.
 // SPEC libp2p "ping".
@@ -59,7 +60,7 @@ pub(super) struct Mux {
     transport: Transport,
     session: Session<Use>,
     /// Negotiations by deadline.
-    deadlines: BTreeSet<(Instant, u32)>,
+    deadlines: LiteMap<(Instant, u32), ()>,
     next_ping: Instant,
     /// Value and time of the ping that is not answered yet.
     ping: Option<(u32, Instant)>,
@@ -94,7 +95,7 @@ impl Mux {
         Self {
             transport,
             session,
-            deadlines: BTreeSet::new(),
+            deadlines: LiteMap::new_vec(),
             next_ping: now.saturating_add(limits.keepalive_interval),
             ping: None,
             ping_value: 0,
@@ -125,7 +126,7 @@ impl Mux {
                     let deadline = now.saturating_add(config.limits.negotiation_timeout);
                     let listener = Listener::default();
                     self.put(id, Use::Listening { listener, deadline });
-                    self.deadlines.insert((deadline, id));
+                    self.deadlines.insert((deadline, id), ());
                 }
                 yamux::Event::Readable(id) => self.handle_data(id, now, config, events),
                 yamux::Event::Finished(id) => self.handle_end(id, events),
@@ -184,8 +185,8 @@ impl Mux {
             None => (self.next_ping, TimeoutReason::Keepalive),
         };
         match self.deadlines.first() {
-            Some((deadline, _)) if *deadline < keepalive.0 => {
-                (*deadline, TimeoutReason::Negotiation)
+            Some((&(deadline, _), ())) if deadline < keepalive.0 => {
+                (deadline, TimeoutReason::Negotiation)
             }
             _ => keepalive,
         }
@@ -197,7 +198,7 @@ impl Mux {
         config: &Config,
         events: &mut VecDeque<Event>,
     ) -> Result<(), Error> {
-        while let Some(first) = self.deadlines.first().copied()
+        while let Some((&first, ())) = self.deadlines.first()
             && first.0 <= now
         {
             self.deadlines.remove(&first);
@@ -265,7 +266,7 @@ impl Mux {
             return Err(refused.into());
         }
         let deadline = now.saturating_add(timeout);
-        self.deadlines.insert((deadline, id));
+        self.deadlines.insert((deadline, id), ());
         self.put(
             id,
             Use::Dialing {

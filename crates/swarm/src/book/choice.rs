@@ -17,16 +17,12 @@ impl Book {
         rng: &mut Rng,
     ) -> Option<EntryId> {
         // A random start and a bounded walk: no entry is privileged by when it came.
-        let start = self.entries.last_key_value().map_or(0, |(last, _)| {
+        let start = self.entries.last().map_or(0, |(last, _)| {
             rng.below(usize::try_from(last.0).unwrap_or(0).saturating_add(1))
         });
         let start = EntryId(u64::try_from(start).unwrap_or(0));
         let (mut best, mut earliest, mut seen) = (None, None::<Instant>, 0usize);
-        for (id, entry) in self
-            .entries
-            .range(start..)
-            .chain(self.entries.range(..start))
-        {
+        for (id, entry) in self.entries_from(start) {
             let is_taken = entry.overlay.is_some_and(|o| taken.get(&o).is_some());
             if entry.busy || is_taken || (entry.boot && !boot_allowed) {
                 continue;

@@ -20,7 +20,7 @@ impl Book {
         }
         let gives_way =
             |entry: &Entry| entry.failures > 0 && !entry.proven && !entry.busy && !entry.boot;
-        let weak = others().find(|id| self.entries.get(id).is_some_and(gives_way));
+        let weak = others().find(|id| self.entries.get(id).is_some_and(|entry| gives_way(entry)));
         let Some(weak) = weak.copied() else {
             return false;
         };

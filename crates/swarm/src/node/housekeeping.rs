@@ -53,13 +53,13 @@ impl Node {
     }
 
     pub(super) fn mark_writable(&mut self, conn: ConnId) {
-        if self.writable_set.insert(conn) {
+        if self.writable_set.insert(conn, ()).is_none() {
             self.writable.push_back(conn);
         }
     }
 
     pub(super) fn unmark_writable(&mut self, conn: ConnId) {
-        if self.writable_set.remove(&conn) {
+        if self.writable_set.remove(&conn).is_some() {
             self.writable.retain(|other| *other != conn);
         }
     }

@@ -126,7 +126,7 @@ impl Node {
     /// A second attempt starts, on the budget for them.
     pub(super) fn add_hedge(&mut self, id: u64, conn: ConnId) {
         if let Some(peer) = self.conns.get_mut(&conn).and_then(|c| c.peer.as_mut())
-            && peer.hedges.insert(id)
+            && peer.hedges.insert(id, ()).is_none()
         {
             self.hedges_open = self.hedges_open.saturating_add(1);
         }

@@ -6,11 +6,11 @@ use crate::session::{Attempt, Session};
 use crate::types::PeerInfo;
 use crate::window::Window;
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use bmt::Overlay;
 use core::net::SocketAddr;
 use core::time::Duration;
+use litemap::LiteMap;
 use p2p::{Instant, Multiaddr};
 
 /// With this many more refusals than chunks, a peer is asked only for chunks that it is closest to.
@@ -91,9 +91,9 @@ pub(super) struct Peer {
     /// When the youngest attempt that it has answered was started.
     pub(super) answered_up_to: Instant,
     /// Requests that hang here: the window does not count them.
-    pub(super) stuck: BTreeSet<u64>,
+    pub(super) stuck: LiteMap<u64, ()>,
     /// Requests that are here on the budget for second attempts. Those that hang leave it.
-    pub(super) hedges: BTreeSet<u64>,
+    pub(super) hedges: LiteMap<u64, ()>,
     pub(super) chunks: u64,
     /// Requests it broke off since its last chunk.
     pub(super) broken: u32,
@@ -145,8 +145,8 @@ impl Peer {
             probe_pause: PROBE_PAUSE_MIN,
             last_answer: now,
             answered_up_to: now,
-            stuck: BTreeSet::new(),
-            hedges: BTreeSet::new(),
+            stuck: LiteMap::new_vec(),
+            hedges: LiteMap::new_vec(),
             chunks: 0,
             broken: 0,
             refused: 0,
@@ -199,18 +199,18 @@ impl Peer {
 
     /// An attempt ended in some way. Returns how many places in the budget for second attempts that frees.
     pub(super) fn ended(&mut self, attempt: &Attempt) -> usize {
-        if self.stuck.remove(&attempt.request) {
+        if self.stuck.remove(&attempt.request).is_some() {
             self.window.unstick();
         }
-        usize::from(self.hedges.remove(&attempt.request))
+        usize::from(self.hedges.remove(&attempt.request).is_some())
     }
 
     /// One request hangs: another may go out in its place. Returns how many places in the budget for second attempts that frees.
     pub(super) fn stick(&mut self, request: u64) -> usize {
-        if self.stuck.insert(request) {
+        if self.stuck.insert(request, ()).is_none() {
             self.window.stick();
         }
-        usize::from(self.hedges.remove(&request))
+        usize::from(self.hedges.remove(&request).is_some())
     }
 
     /// The peer answers nothing. Returns until when to leave it alone; then it is probed.

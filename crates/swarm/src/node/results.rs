@@ -105,7 +105,7 @@ impl Node {
         peer.refused = peer.refused.saturating_sub(1);
         let from = peer.overlay;
         if self.used.len() < USED_MAX {
-            self.used.insert(from);
+            self.used.insert(from, ());
         }
         self.promote(id);
         self.events.push_back(Event::Chunk {

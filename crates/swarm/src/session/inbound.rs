@@ -110,12 +110,11 @@ impl Session {
     }
 
     pub(super) fn expire_inbound(&mut self, now: Instant) {
-        while let Some(entry) = self.inbound.first_entry() {
-            if entry.get().deadline > now {
+        while let Some((&stream, inbound)) = self.inbound.first() {
+            if inbound.deadline > now {
                 return;
             }
-            let stream = *entry.key();
-            entry.remove();
+            self.inbound.remove(&stream);
             self.link.reset(stream);
         }
     }

@@ -186,13 +186,12 @@ impl Session {
     }
 
     pub(super) fn expire_outbound(&mut self, now: Instant, out: &mut Vec<SessionEvent>) {
-        while let Some(entry) = self.attempts.first_entry() {
-            let attempt = entry.get().attempt;
+        while let Some((&stream, retrieval)) = self.attempts.first() {
+            let attempt = retrieval.attempt;
             if attempt.started + self.attempt_timeout > now {
                 break;
             }
-            let stream = *entry.key();
-            entry.remove();
+            self.attempts.remove(&stream);
             self.link.reset(stream);
             let outcome = Outcome::TimedOut;
             out.push(SessionEvent::Retrieved { attempt, outcome });

@@ -25,8 +25,6 @@ const FRAME_BYTES_MIN: usize = 60;
 const RECEIVE_EXTRA: usize = 8;
 /// Receive buffers never grow beyond this.
 const RECEIVE_BYTES_MAX: usize = 16 * 1024;
-/// Frames handed out in a row before smoltcp must look at its timers and we at ours.
-const RECEIVE_QUOTA: u32 = 64;
 /// `GetStatus` calls in one round of collecting finished transmit buffers.
 const STATUS_CALLS_MAX: usize = 2 * TX_BUFFERS;
 /// A transmit buffer that firmware has held this long is taken back: some drivers forget to report.
@@ -107,7 +105,6 @@ pub(crate) struct Nic {
     name: String,
     transmit: Transmit,
     receive_buffer: Vec<u8>,
-    received_in_row: u32,
     link: Link,
     counters: Counters,
 }
@@ -165,7 +162,6 @@ impl Nic {
                 errors: 0,
             },
             receive_buffer: vec![0; receive],
-            received_in_row: 0,
             link: Link {
                 supported: false,
                 up: true,
@@ -439,20 +435,11 @@ impl Device for Nic {
 
     fn receive(&mut self, now: SmolInstant) -> Option<(Received<'_>, Sending<'_>)> {
         let now_us = micros(now);
-        // Timers and transmit completions need their turn even when frames never stop coming.
-        if self.received_in_row >= RECEIVE_QUOTA {
-            self.received_in_row = 0;
-            self.transmit.collect(&mut self.snp, now_us);
-            return None;
-        }
         if !self.transmit.room(&mut self.snp, now_us) {
             return None;
         }
-        let Some(bytes) = self.receive_frame() else {
-            self.received_in_row = 0;
-            return None;
-        };
-        self.received_in_row += 1;
+        // How many are taken in a row is the stack's business: `frames_per_turn`.
+        let bytes = self.receive_frame()?;
         Some((
             Received(&self.receive_buffer[..bytes]),
             Sending {

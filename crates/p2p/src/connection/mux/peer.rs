@@ -96,7 +96,7 @@ impl Mux {
         self.session.consume(id, now, used);
         if for_identify {
             let reader = identify::Reader::default();
-            self.deadlines.insert((deadline, id));
+            self.deadlines.insert((deadline, id), ());
             self.put(id, Use::Identify { reader, deadline });
             self.session.close_write(id);
         } else if self.hand_to_owner(id, waiting.as_deref(), close, events) {

@@ -47,6 +47,8 @@ pub(crate) struct Machine {
     pub(crate) disk: PathBuf,
     /// Whether what the guest writes to the disk is kept.
     pub(crate) keep_writes: bool,
+    /// Whether the firmware's variables of the last start in the same directory are kept.
+    pub(crate) keep_variables: bool,
     /// Memory, MiB.
     pub(crate) memory_mib: u32,
     /// How the processor is run.
@@ -63,6 +65,7 @@ impl Machine {
         Self {
             disk: disk.to_owned(),
             keep_writes: false,
+            keep_variables: false,
             memory_mib: 1024,
             accelerator: Accelerator::Tcg,
             network: Network::User,
@@ -78,8 +81,10 @@ impl Machine {
         let ovmf = packages::ovmf()?;
         std::fs::create_dir_all(&self.directory)?;
         let variables = self.directory.join("variables.fd");
-        std::fs::copy(&ovmf.variables, &variables)
-            .context("cannot copy the firmware's variable store")?;
+        if !(self.keep_variables && variables.is_file()) {
+            std::fs::copy(&ovmf.variables, &variables)
+                .context("cannot copy the firmware's variable store")?;
+        }
         let mut qemu = command("qemu-system-x86_64");
         let (accelerator, cpu) = match self.accelerator {
             Accelerator::Tcg => ("tcg", "max"),

@@ -22,6 +22,8 @@ pub(crate) enum Content {
     FeedManifest,
     /// The same with redundancy level 1, and one chunk in twenty gone from the network.
     OneInTwentyGone,
+    /// The same feed as somebody shows it who withholds the newest update; the one before boots, too.
+    WithheldFeed,
     /// A feed that nobody has published in.
     EmptyFeed,
     /// The same, and the disk asks for something else.
@@ -90,6 +92,8 @@ pub(crate) struct Scenario {
     pub(crate) claim: &'static str,
     /// What is published.
     pub(crate) content: Content,
+    /// What the same machine has booted before.
+    pub(crate) after: Option<Content>,
     /// Where chunks come from.
     pub(crate) origin: Origin,
     /// Storers beside the boot node.

@@ -201,9 +201,8 @@ async fn connects_and_identifies_in_both_roles_with_every_key_type() {
             assert!(protocols.iter().any(|protocol| protocol == ECHO));
             assert!(observed_addr.is_some());
             // An event (identify may come late) is no reason to hang up.
-        let keep_going = tokio::spawn(async move {
-            while ours.event_within(PATIENCE).await.is_some() {}
-        });
+            let keep_going =
+                tokio::spawn(async move { while ours.event_within(PATIENCE).await.is_some() {} });
             let info = theirs
                 .wait(|event| match event {
                     SwarmEvent::Behaviour(BehaviourEvent::Identify(
@@ -375,9 +374,8 @@ async fn their_streams_reach_us_and_their_pings_are_answered() {
             }
         }
         // An event (identify may come late) is no reason to hang up.
-        let keep_going = tokio::spawn(async move {
-            while ours.event_within(PATIENCE).await.is_some() {}
-        });
+        let keep_going =
+            tokio::spawn(async move { while ours.event_within(PATIENCE).await.is_some() {} });
         assert_eq!(asking.await.unwrap(), b"answer");
         // the second ping shows that the first one's stream goes on
         for _ in 0..2 {

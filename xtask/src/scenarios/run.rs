@@ -69,10 +69,30 @@ fn run(tools: &Tools, scenario: &Scenario, number: usize) -> Result<()> {
     let directory = tools.directory.join(format!("{number:02}"));
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join("claim"), scenario.claim)?;
+    if let Some(before) = scenario.after {
+        let before = Scenario {
+            content: before,
+            after: None,
+            expected: Expected::Ready,
+            said: &[],
+            ..scenario.clone()
+        };
+        run_in(tools, &before, &directory).context("the boot before")?;
+        std::fs::rename(
+            directory.join("serial.log"),
+            directory.join("serial-before.log"),
+        )?;
+    }
+    run_in(tools, scenario, &directory)
+}
+
+/// Boots once, with the firmware's variables of what was booted in the same directory before.
+fn run_in(tools: &Tools, scenario: &Scenario, directory: &Path) -> Result<()> {
     let published = tools.releases.find(scenario.content)?;
-    let mut origin = Running::start(tools, scenario, &published.chunks, &directory)?;
-    let disk = make_disk(tools, &directory, published, &origin.config(scenario))?;
-    let mut machine = Machine::new(&disk, &directory);
+    let mut origin = Running::start(tools, scenario, &published.chunks, directory)?;
+    let disk = make_disk(tools, directory, published, &origin.config(scenario))?;
+    let mut machine = Machine::new(&disk, directory);
+    machine.keep_variables = true;
     machine.network = match scenario.card {
         Card::Working => Network::User,
         Card::Silent => Network::Silent,

@@ -8,6 +8,7 @@ const USUAL: Duration = Duration::from_secs(150);
 const GOOD: Scenario = Scenario {
     claim: "",
     content: Content::Good,
+    after: None,
     origin: Origin::Swarm,
     storers: 8,
     replication: crate::devnet::REPLICATION,
@@ -98,6 +99,12 @@ fn names() -> Vec<Scenario> {
             feed,
         ),
         boot(
+            "the newest update that is shown boots on a machine that has seen none",
+            Content::WithheldFeed,
+            "both",
+            &["feed:", ": update 2, made "],
+        ),
+        boot(
             "a feed manifest boots from generation 14",
             FeedManifest,
             "14",
@@ -172,6 +179,13 @@ fn bad_content() -> Vec<Scenario> {
             Content::EmptyFeed,
             &["DB0440"],
         ),
+        Scenario {
+            claim: "a feed that shows an older update than the one booted before is an error",
+            content: Content::WithheldFeed,
+            after: Some(Content::Feed),
+            expected: Expected::Error(&["DB0441"]),
+            ..GOOD
+        },
         Scenario {
             claim: "a chunk that is missing everywhere is an error",
             faults: &["*=drops:{chunk}"],

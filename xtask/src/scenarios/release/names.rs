@@ -12,9 +12,10 @@ use release::manifest::{HostConfiguration, MANIFEST_PATH};
 use std::path::PathBuf;
 
 /// What is published here.
-pub(super) const CONTENTS: [Content; 5] = [
+pub(super) const CONTENTS: [Content; 6] = [
     Content::Encrypted,
     Content::Feed,
+    Content::WithheldFeed,
     Content::FeedManifest,
     Content::OneInTwentyGone,
     Content::EmptyFeed,
@@ -40,11 +41,15 @@ pub(super) fn publish(content: Content, good: &Built, chunks: PathBuf) -> Result
     let topic = Topic::of_text(TOPIC);
     let owner = key.address();
     match content {
-        Content::Feed => {
+        Content::Feed | Content::WithheldFeed => {
+            let newest = match content {
+                Content::Feed => NEWEST,
+                _ => NEWEST - 1,
+            };
             // The older updates lead nowhere: whoever takes one of them does not boot.
             let nothing = Reference::plain(bmt::ChunkAddress([0xde; 32]));
-            for index in 0..=NEWEST {
-                let to = if index == NEWEST { &root } else { &nothing };
+            for index in 0..=newest {
+                let to = if index == newest { &root } else { &nothing };
                 set.put(sign_reference(
                     &key,
                     topic,

@@ -133,7 +133,9 @@ pub(crate) fn build() -> Result<(PathBuf, PathBuf)> {
 /// It could not fetch, or what came is wrong.
 pub(crate) fn probe(probe: &Path, words: &[&str]) -> Result<serde_json::Value> {
     let mut probe = command(probe);
-    probe.args(words);
+    // It gives up before it is given up, and says why.
+    let seconds = PROBE_LIMIT.as_secs().saturating_sub(10).to_string();
+    probe.args(words).args(["--timeout", &seconds]);
     let text = capture(&mut probe, PROBE_LIMIT)?;
     serde_json::from_str(&text).context("the probe printed no JSON")
 }

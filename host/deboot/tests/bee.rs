@@ -128,6 +128,37 @@ fn post(url: &str, batch: &str, headers: &[(&str, &str)], body: &[u8]) -> Value 
     serde_json::from_slice(&response.body_mut().read_to_vec().unwrap()).unwrap()
 }
 
+/// Says whether a node takes single-owner chunks (updates of feeds, replicas of roots) in a network as small as a lab.
+///
+/// bee before 2.8 answers POST /soc only when the network has taken the chunk (its pkg/api/soc.go), and pushing stalls in a lab. One
+/// that knows deferred uploads there looks the tag up first; an older one misses the batch.
+fn takes_single_owner_chunks(bee: &str, api: &str) -> bool {
+    let config = ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false);
+    let agent: ureq::Agent = config.build().into();
+    let url = format!(
+        "{api}/soc/{}/{}?sig={}",
+        "11".repeat(20),
+        "22".repeat(32),
+        "33".repeat(65)
+    );
+    let request = agent
+        .post(url)
+        .header("swarm-postage-batch-id", "44".repeat(32));
+    let mut response = request
+        .header("swarm-tag", "4294967295")
+        .send(&[0u8; 48])
+        .unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    let new = text.contains("tag not found");
+    assert!(new || text.contains("batch with id not found"), "{text}");
+    if !new {
+        eprintln!("{bee}: NOT TESTED with single-owner chunks, which it pushes before it answers");
+    }
+    new
+}
+
 fn publish(dir: &Path, lab: &Lab, batch: &str, arguments: &[&str]) -> Value {
     let api = lab.api(1);
     let mut all = vec![
@@ -153,7 +184,12 @@ fn what_is_published_to_a_real_bee_has_its_references_and_comes_back_byte_for_by
         let dir = tempfile::tempdir().unwrap();
         let bytes = pattern(700_000, 12);
         std::fs::write(dir.path().join("file"), &bytes).unwrap();
-        for level in ["0", "1", "3"] {
+        // Levels have replicas of the root.
+        let levels = match takes_single_owner_chunks(bee, &lab.api(1)) {
+            true => &["0", "1", "3"][..],
+            false => &["0"],
+        };
+        for &level in levels {
             let ours = publish(
                 dir.path(),
                 &lab,
@@ -229,6 +265,9 @@ fn what_is_published_to_a_real_bee_has_its_references_and_comes_back_byte_for_by
 fn a_feed_announced_at_a_real_bee_is_what_the_bee_serves() {
     for (i, bee) in (0..).zip(&programs()) {
         let lab = Lab::up(bee, 500 + 100 * i, &["--nodes", "2"]);
+        if !takes_single_owner_chunks(bee, &lab.api(1)) {
+            continue;
+        }
         let (api, batch) = (lab.api(1), lab.batch());
         let dir = tempfile::tempdir().unwrap();
         let (owner, _) = expect(dir.path(), 0, &["feed", "key", "key", "--new"]);

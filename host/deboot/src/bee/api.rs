@@ -20,6 +20,8 @@ const BATCH_HEADER: &str = "swarm-postage-batch-id";
 const TAG_HEADER: &str = "swarm-tag";
 const DEFERRED_HEADER: &str = "swarm-deferred-upload";
 /// Identifier and signature in front of a single-owner chunk's span.
+/// The request for single-owner chunks, as errors name it.
+const POST_SOC: &str = "POST /soc/OWNER/ID";
 const SOC_ID_BYTES: usize = 32;
 const SOC_SIGNATURE_BYTES: usize = 65;
 
@@ -203,6 +205,10 @@ impl ApiError {
             Self::Refused { .. } => {
                 "start the node, or correct --bee-url; bee listens on port 1633 (api-addr) unless it is told otherwise"
             }
+            // SPEC bee 2.7 pkg/api/soc.go: not deferred, whatever the header says.
+            Self::TimedOut { request, .. } if *request == POST_SOC => {
+                "bee before 2.8 answers only when the network has taken a single-owner chunk: see that the node has peers (GET /peers), then run the same command again, or use bee 2.8"
+            }
             Self::TimedOut { .. } | Self::Transport { .. } => {
                 "look whether the node is up (GET /health) and reachable, then run the same command again: it sends only what is missing"
             }
@@ -369,9 +375,9 @@ impl Bee {
             ChunkKind::Content => ("POST /chunks", "/chunks".to_owned(), chunk.data()),
             // A short single-owner chunk sent to /chunks would be taken for a content-addressed one.
             ChunkKind::SingleOwner { .. } => {
-                let (path, body) = soc_request(chunk)
-                    .ok_or_else(|| self.answer("POST /soc/OWNER/ID", "a malformed chunk"))?;
-                ("POST /soc/OWNER/ID", path, body)
+                let (path, body) =
+                    soc_request(chunk).ok_or_else(|| self.answer(POST_SOC, "a malformed chunk"))?;
+                (POST_SOC, path, body)
             }
         };
         let sent = self

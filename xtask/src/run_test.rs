@@ -17,9 +17,12 @@ use std::time::Duration;
 
 const LAB_LIMIT: Duration = Duration::from_secs(300);
 const PUBLISH_LIMIT: Duration = Duration::from_secs(900);
-/// Full nodes of a lab: the boot node, which bee never asks for chunks, and others that share the content. From each of them an
-/// ultra-light node gets about 1.6 chunks per second.
-const LAB_NODES: usize = 16;
+/// Full nodes of the lab that takes the upload: the boot node and one more. With others it would push what it took back and forth
+/// between them for as long as it runs, which two cores do not bear beside a virtual machine.
+const UPLOAD_NODES: usize = 2;
+/// Full nodes of the lab behind an ultra-light node: the boot node, which bee never asks for chunks, and others that share the content.
+/// From each of them it gets about 1.6 chunks per second.
+const LIGHT_NODES: usize = 16;
 
 /// What every run needs.
 struct Tools {
@@ -75,7 +78,7 @@ fn run_all(options: &RunTestOptions) -> Result<usize> {
     }
     let mut count = 0;
     for bee in &bees {
-        count += boot_from_lab(options, &tools, bee)?;
+        count += boot_from_labs(options, &tools, bee)?;
     }
     Ok(count)
 }
@@ -100,8 +103,8 @@ fn boot_from_devnet(options: &RunTestOptions, tools: &Tools) -> Result<()> {
     boot(options, tools, "devnet", &behind, &published.reference)
 }
 
-/// Boots twice: from a full node that took the upload, and from an ultra-light node that retrieves the content.
-fn boot_from_lab(options: &RunTestOptions, tools: &Tools, bee: &Path) -> Result<usize> {
+/// Boots twice: from a full node that took the upload, and from an ultra-light node that retrieves the content from others.
+fn boot_from_labs(options: &RunTestOptions, tools: &Tools, bee: &Path) -> Result<usize> {
     packages::ensure(&[Need::Python])?;
     let script = bee_lab::script().context("no bee lab: set BEE_LAB to the path of beelab.py")?;
     let name = bee
@@ -111,12 +114,9 @@ fn boot_from_lab(options: &RunTestOptions, tools: &Tools, bee: &Path) -> Result<
         .into_owned();
     let chunks = tools.directory.join(format!("{name}.tar"));
     let published = stage::publish(&tools.deboot, &tools.release.directory, &chunks)?;
-    let lab = Lab::start(
-        &script,
-        bee,
-        &chunks,
-        tools.directory.join(format!("{name}-lab")),
-    )?;
+    let directory = |kind: &str| tools.directory.join(format!("{name}-{kind}"));
+
+    let lab = Lab::start(&script, bee, &LabKind::Upload, directory("upload"))?;
     let full = lab.api("full", 1)?;
     let batch = lab.batch()?;
     let reference = publish_to_bee(tools, &full, &batch)?;
@@ -127,6 +127,9 @@ fn boot_from_lab(options: &RunTestOptions, tools: &Tools, bee: &Path) -> Result<
     );
     let title = format!("{name}, full node");
     boot(options, tools, &title, &["--bee-url", &full], &reference)?;
+    drop(lab);
+
+    let lab = Lab::start(&script, bee, &LabKind::Light(&chunks), directory("light"))?;
     let light = lab.api("ultra-light", 0)?;
     let title = format!("{name}, ultra-light node");
     boot(options, tools, &title, &["--bee-url", &light], &reference)?;
@@ -237,6 +240,14 @@ fn make_disk(
     capture(&mut deboot, Duration::from_secs(60)).map(drop)
 }
 
+/// What a lab is for.
+enum LabKind<'a> {
+    /// One node takes an upload and serves it.
+    Upload,
+    /// An ultra-light node retrieves these chunks from full nodes.
+    Light(&'a Path),
+}
+
 /// A lab of bee nodes. Dropping it takes it down.
 struct Lab {
     script: PathBuf,
@@ -245,11 +256,12 @@ struct Lab {
 }
 
 impl Lab {
-    fn start(script: &Path, bee: &Path, chunks: &Path, directory: PathBuf) -> Result<Self> {
-        println!(
-            "Lab:       {LAB_NODES} full nodes and an ultra-light one of {}",
-            bee.display()
-        );
+    fn start(script: &Path, bee: &Path, kind: &LabKind<'_>, directory: PathBuf) -> Result<Self> {
+        let (nodes, light) = match kind {
+            LabKind::Upload => (UPLOAD_NODES, ""),
+            LabKind::Light(_) => (LIGHT_NODES, " and an ultra-light one"),
+        };
+        println!("Lab:       {nodes} full nodes{light} of {}", bee.display());
         // From here on there may be nodes to stop.
         let mut lab = Self {
             script: script.to_owned(),
@@ -257,14 +269,13 @@ impl Lab {
             description: serde_json::Value::Null,
         };
         let mut up = lab.command("up");
-        up.arg("--bee")
-            .arg(bee)
-            .arg("--chunks")
-            .arg(chunks)
-            .arg("--light");
-        up.args(["--nodes", &LAB_NODES.to_string()]);
+        up.arg("--bee").arg(bee);
+        up.args(["--nodes", &nodes.to_string()]);
+        if let LabKind::Light(chunks) = kind {
+            up.arg("--chunks").arg(chunks).arg("--light");
+        }
         // Two ports for each node, and the chain's 999 behind the first.
-        let base = devnet::free_ports(2 * LAB_NODES + 2)?;
+        let base = devnet::free_ports(2 * nodes + 2)?;
         up.args(["--base-port", &base.to_string()]);
         let text = capture(&mut up, LAB_LIMIT)?;
         lab.description = serde_json::from_str(&text).context("the lab printed no JSON")?;

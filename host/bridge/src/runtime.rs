@@ -17,7 +17,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -152,7 +151,7 @@ pub async fn start(config: Config, backend: Arc<dyn Backend>) -> Result<Running,
 impl Running {
     /// Stops it: new streams are refused, running ones get [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout) to end.
     pub async fn stop(self) {
-        self.server.is_stopping.store(true, Ordering::Relaxed);
+        self.server.stopping.send_replace(true);
         let end = tokio::time::Instant::now() + self.server.limits.shutdown_timeout;
         while self.server.streams() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(LOOK_EVERY).await;

@@ -1,18 +1,21 @@
 //! One stream: a request in, an answer out.
 mod chunks;
 mod file;
+mod input;
 mod output;
 
 use crate::store::Store;
 use crate::{Fault, FetchError, Limits, Metrics};
-use fetch::{Answer, Code, Kind, REQUEST_BYTES_MAX, Request, RequestError};
+use fetch::{Answer, Code, Kind, Request, RequestError};
 use futures::{AsyncReadExt, AsyncWriteExt};
+use input::Input;
 use libp2p::{PeerId, Stream};
-use output::{Gone, Output, linger};
+use output::{Gone, Output};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Time for an answer to a stream that is not served.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +28,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) fault: Option<Fault>,
-    pub(crate) is_stopping: AtomicBool,
+    /// Whether new streams are refused.
+    pub(crate) stopping: watch::Sender<bool>,
     streams: AtomicUsize,
     refusals: AtomicUsize,
     peers: Mutex<HashMap<PeerId, usize>>,
@@ -75,7 +79,7 @@ impl Server {
             limits,
             metrics,
             fault,
-            is_stopping: AtomicBool::new(false),
+            stopping: watch::channel(false).0,
             streams: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             peers: Mutex::default(),
@@ -93,8 +97,8 @@ impl Server {
             Ok(place) => {
                 let left = self.serve_admitted(peer, stream).await;
                 drop(place);
-                if let Some(stream) = left {
-                    linger(stream).await;
+                if let Some(input) = left {
+                    input.linger().await;
                 }
             }
             Err((code, words)) => self.refuse(peer, stream, code, words).await,
@@ -102,7 +106,7 @@ impl Server {
     }
 
     fn admit(self: &Arc<Self>, peer: PeerId) -> Result<Place, (Code, &'static str)> {
-        if self.is_stopping.load(Ordering::Relaxed) {
+        if *self.stopping.borrow() {
             return Err((Code::ShuttingDown, "the bridge is being stopped"));
         }
         // The guard first: it gives back what is counted, whatever happens.
@@ -128,66 +132,63 @@ impl Server {
         Ok(place)
     }
 
-    async fn refuse(&self, peer: PeerId, mut stream: Stream, code: Code, words: &str) {
+    async fn refuse(&self, peer: PeerId, stream: Stream, code: Code, words: &str) {
         self.metrics.count_error(code);
         tracing::debug!(%peer, %code, "stream refused");
         if self.refusals.fetch_add(1, Ordering::Relaxed) < REFUSALS_MAX {
             let mut line = Vec::new();
             Answer::error(code, words).encode(&mut line);
+            let (input, mut output) = stream.split();
             let talk = async {
-                stream.write_all(&line).await?;
-                stream.close().await
+                output.write_all(&line).await?;
+                output.close().await
             };
             // Who does not listen is not told.
             if let Ok(Ok(())) = tokio::time::timeout(REFUSAL_TIMEOUT, talk).await {
-                linger(stream).await;
+                Input::new(input).linger().await;
             }
         }
         self.refusals.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Answers the request of a stream; returns the stream if it ended well.
-    async fn serve_admitted(self: &Arc<Self>, peer: PeerId, mut stream: Stream) -> Option<Stream> {
+    /// Answers the request of a stream; returns the reading half if it ended well.
+    async fn serve_admitted(self: &Arc<Self>, peer: PeerId, stream: Stream) -> Option<Input> {
         let start = Instant::now();
-        let request = self.read_request(&mut stream).await;
-        let mut output = Output::new(stream, self.limits.reader_timeout, self.metrics.clone());
-        let result = match &request {
-            Ok(request) => {
-                self.metrics.count_request(request.kind.as_str());
-                self.answer(request, &mut output).await
-            }
-            Err(_) => Ok(()),
+        let (input, output) = stream.split();
+        let mut input = Input::new(input);
+        let mut output = Output::new(output, self.limits.reader_timeout, self.metrics.clone());
+        let stopping = self.stopping.subscribe();
+        let request = input.request(self.limits.request_timeout, stopping).await;
+        let what = match &request {
+            Ok(request) => describe(request),
+            Err(_) => "a request".to_owned(),
         };
-        let (what, result) = match request {
-            Ok(request) => (describe(&request), result),
-            Err(refusal) => ("a request".to_owned(), Err(refusal)),
+        let result = tokio::select! {
+            biased;
+            result = self.reply(request, &mut output) => result,
+            gone = input.watch() => Err(gone),
         };
+        let result = match result {
+            Ok(refused) if input.is_talkative() => input.hush().await.map(|()| refused),
+            result => result,
+        };
+        let result = match result {
+            Ok(refused) => output.close().await.map(|()| refused),
+            Err(gone) => Err(gone),
+        };
+        let bytes = output.sent();
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
-            Ok(()) => {
-                let bytes = output.sent();
-                match output.finish().await {
-                    Ok(stream) => {
-                        tracing::info!(%peer, what, bytes, took_ms, "served");
-                        Some(stream)
-                    }
-                    Err(gone) => {
-                        self.note_gone(peer, &what, &gone, bytes);
-                        None
-                    }
-                }
+            Ok(None) => tracing::info!(%peer, what, bytes, took_ms, "served"),
+            Ok(Some((code, words))) => {
+                tracing::info!(%peer, what, bytes, took_ms, %code, words, "refused");
             }
-            Err(Refusal::Gone(gone)) => {
-                self.note_gone(peer, &what, &gone, output.sent());
-                None
-            }
-            Err(Refusal::Error(code, words)) => {
-                self.metrics.count_error(code);
-                tracing::info!(%peer, what, %code, words, "refused");
-                // Who is gone is not told.
-                output.fail(Answer::error(code, &words)).await.ok()
+            Err(gone) => {
+                self.note_gone(peer, &what, &gone, bytes);
+                return None;
             }
         }
+        Some(input)
     }
 
     fn note_gone(&self, peer: PeerId, what: &str, gone: &Gone, bytes: u64) {
@@ -197,31 +198,36 @@ impl Server {
                 self.metrics.count_error(Code::TooSlow);
                 tracing::info!(%peer, what, bytes, "client is too slow, stream dropped");
             }
+            Gone::Talkative => {
+                tracing::info!(%peer, what, bytes, "client says too much, stream dropped");
+            }
         }
     }
 
-    async fn read_request(&self, stream: &mut Stream) -> Result<Request, Refusal> {
-        let mut received = Vec::new();
-        let mut part = [0; 1024];
-        let read = async {
-            loop {
-                let count = stream.read(&mut part).await;
-                let count = count.map_err(|error| Refusal::Gone(Gone::Closed(error)))?;
-                received.extend_from_slice(&part[..count]);
-                if let Some(line) = Request::line(&received, count == 0)? {
-                    return Ok(Request::decode(line)?);
-                }
-                debug_assert!(received.len() < REQUEST_BYTES_MAX);
+    /// Hands over the whole answer; returns the error it ended with.
+    async fn reply(
+        self: &Arc<Self>,
+        request: Result<Request, Refusal>,
+        output: &mut Output,
+    ) -> Result<Option<(Code, String)>, Gone> {
+        let result = match &request {
+            Ok(request) => {
+                self.metrics.count_request(request.kind.as_str());
+                self.answer(request, output).await
+            }
+            Err(_) => Ok(()),
+        };
+        let refused = match request.and(result) {
+            Ok(()) => None,
+            Err(Refusal::Gone(gone)) => return Err(gone),
+            Err(Refusal::Error(code, words)) => {
+                self.metrics.count_error(code);
+                output.fail(Answer::error(code, &words));
+                Some((code, words))
             }
         };
-        let timeout = self.limits.request_timeout;
-        match tokio::time::timeout(timeout, read).await {
-            Ok(result) => result,
-            Err(_) => Err(Refusal::Error(
-                Code::TooSlow,
-                format!("the request did not arrive within {} s", timeout.as_secs()),
-            )),
-        }
+        output.flush().await?;
+        Ok(refused)
     }
 
     async fn answer(

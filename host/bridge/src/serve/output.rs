@@ -1,7 +1,8 @@
 //! The way to a client: buffered, with a deadline for every buffer.
 use crate::Metrics;
 use fetch::{Answer, Record};
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::AsyncWriteExt;
+use futures::io::WriteHalf;
 use libp2p::Stream;
 use std::io;
 use std::sync::Arc;
@@ -10,11 +11,6 @@ use std::time::Duration;
 /// Bytes collected before they are written.
 const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Time for a client to end its side.
-const LINGER: Duration = Duration::from_secs(10);
-/// Reads of 1 KiB from a client that goes on talking.
-const LINGER_READS_MAX: usize = 64;
-
 /// Why nobody listens any more.
 #[derive(Debug)]
 pub(crate) enum Gone {
@@ -22,6 +18,8 @@ pub(crate) enum Gone {
     Closed(io::Error),
     /// The client took too long for one buffer.
     TooSlow,
+    /// The client says more than is read.
+    Talkative,
 }
 
 /// What an answer consists of so far: decides how an error can be told.
@@ -35,24 +33,9 @@ enum Stage {
     Bytes,
 }
 
-/// Waits for the client to end its side, for a while: a stream that is dropped earlier is reset, and some clients throw away what they
-/// have not read when that happens.
-pub(crate) async fn linger(mut stream: Stream) {
-    let drain = async {
-        let mut room = [0; 1024];
-        for _ in 0..LINGER_READS_MAX {
-            if !matches!(stream.read(&mut room).await, Ok(1..)) {
-                return;
-            }
-        }
-    };
-    // Whoever keeps it open longer has read everything by then.
-    drop(tokio::time::timeout(LINGER, drain).await);
-}
-
 /// Writes one answer.
 pub(crate) struct Output {
-    stream: Stream,
+    stream: WriteHalf<Stream>,
     buffer: Vec<u8>,
     stage: Stage,
     timeout: Duration,
@@ -61,7 +44,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(stream: Stream, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(stream: WriteHalf<Stream>, timeout: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
             stream,
             buffer: Vec::with_capacity(BUFFER_BYTES + fetch::CHUNK_RECORD_BYTES_MAX),
@@ -136,24 +119,21 @@ impl Output {
         Ok(())
     }
 
-    /// Ends the answer; the stream is given back for [`linger`].
-    pub(crate) async fn finish(mut self) -> Result<Stream, Gone> {
-        self.flush().await?;
-        match tokio::time::timeout(self.timeout, self.stream.close()).await {
-            Ok(result) => result.map_err(Gone::Closed)?,
-            Err(_) => return Err(Gone::TooSlow),
-        }
-        Ok(self.stream)
-    }
-
-    /// Ends the answer with an error, as well as that is still possible.
-    pub(crate) async fn fail(mut self, answer: Answer) -> Result<Stream, Gone> {
+    /// Says that the answer ends with an error, as well as that is still possible.
+    pub(crate) fn fail(&mut self, answer: Answer) {
         match self.stage {
             Stage::Start => answer.encode(&mut self.buffer),
             Stage::Records => Record::Error(answer).encode(&mut self.buffer),
             // Fewer bytes than announced, and then the end: the client must not take that for the file.
             Stage::Bytes => {}
         }
-        self.finish().await
+    }
+
+    /// Half-closes the stream behind everything that was handed over.
+    pub(crate) async fn close(&mut self) -> Result<(), Gone> {
+        match tokio::time::timeout(self.timeout, self.stream.close()).await {
+            Ok(result) => result.map_err(Gone::Closed),
+            Err(_) => Err(Gone::TooSlow),
+        }
     }
 }

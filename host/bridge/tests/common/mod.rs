@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod driver;
+pub(crate) mod quic;
 
 use bmt::{ChunkAddress, VerifiedChunk};
 use bridge::backend::{Backend, Set};

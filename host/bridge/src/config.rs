@@ -65,6 +65,8 @@ pub struct Limits {
     pub backend_max: usize,
     /// Time for one chunk to come from the back end. Default 60 s.
     pub backend_timeout: Duration,
+    /// Time for an answer to begin: whatever replicas and directories need. Default 90 s, so that replicas have half a minute.
+    pub answer_timeout: Duration,
     /// Chunks kept in memory, in bytes. Default 64 MiB.
     pub memory_bytes_max: usize,
     /// Time for running streams to end when the bridge is stopped. Default 5 s.
@@ -82,6 +84,7 @@ impl Default for Limits {
             ahead_max: 64,
             backend_max: 256,
             backend_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(90),
             memory_bytes_max: 64 * 1024 * 1024,
             shutdown_timeout: Duration::from_secs(5),
         }

@@ -230,7 +230,31 @@ impl Server {
         Ok(refused)
     }
 
+    /// Answers a request; one whose answer does not begin in time is refused.
     async fn answer(
+        self: &Arc<Self>,
+        request: &Request,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let begun = output.begun();
+        let timeout = self.limits.answer_timeout;
+        let deadline = async {
+            tokio::time::sleep(timeout).await;
+            if begun.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            result = self.answer_kind(request, output) => result,
+            () = deadline => {
+                let words = format!("the answer did not begin within {} s", timeout.as_secs());
+                Err(Refusal::Error(Code::Timeout, words))
+            }
+        }
+    }
+
+    async fn answer_kind(
         self: &Arc<Self>,
         request: &Request,
         output: &mut Output,

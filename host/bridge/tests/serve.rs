@@ -304,6 +304,51 @@ async fn a_back_end_that_is_down_or_slow_has_its_code() {
     assert_eq!(line["code"], "timeout");
 }
 
+/// The root is asked for, then its replicas, round after round: together they have one deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_begin_is_given_up_in_one_time_limit() {
+    let hash = "cd".repeat(32);
+    let mut settings = config();
+    settings.limits.backend_timeout = Duration::from_secs(2);
+    settings.limits.answer_timeout = Duration::from_secs(3);
+    let bridge = start(settings, Arc::new(Stuck)).await;
+    let mut client = Client::connect(&bridge, Way::Tcp).await;
+    for kind in ["artifact", "manifest", "chunks"] {
+        let request = format!("{{\"type\":\"{kind}\",\"hash\":\"{hash}\"}}\n");
+        let answer = client.ask_line(&request);
+        let (line, _) = tokio::time::timeout(Duration::from_secs(4), answer)
+            .await
+            .unwrap();
+        assert_eq!(line["code"], "timeout", "{kind}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_content_without_its_key_is_not_a_file() {
+    let mut chunks = Chunks::new();
+    let mut next = 0u64;
+    let mut splitter = Splitter::new().with_keys(Box::new(move || {
+        next += 1;
+        bmt::keccak256(&next.to_le_bytes())
+    }));
+    let mut sink = |chunk: VerifiedChunk| {
+        chunks.insert(chunk.address(), chunk);
+    };
+    splitter.update(&pattern(900_000, 8), &mut sink);
+    let root = splitter.finish(&mut sink);
+    let without = Reference::plain(root.address);
+    let wrong = format!("{without}{}", "00".repeat(32));
+    let bridge = start(config(), set(&chunks)).await;
+    let mut client = Client::connect(&bridge, Way::Tcp).await;
+    for kind in ["artifact", "manifest"] {
+        for hash in [without.to_string(), wrong.clone()] {
+            let request = format!("{{\"type\":\"{kind}\",\"hash\":\"{hash}\"}}\n");
+            let (line, _) = client.ask_line(&request).await;
+            assert_eq!(line["code"], "not-a-file", "{kind}: {line}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_streams_are_told_so_and_places_come_back() {
     let mut chunks = Chunks::new();

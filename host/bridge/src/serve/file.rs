@@ -175,6 +175,8 @@ impl<'a> Source<'a> {
 fn in_file(error: &JoinError) -> Refusal {
     let code = match error {
         JoinError::Unavailable(_) => Code::NotFound,
+        // No file is that large: the wrong key, or none, makes such a number of an encrypted root.
+        JoinError::TooLarge { size, .. } if *size > FILE_BYTES_MAX => Code::NotAFile,
         JoinError::TooLarge { .. } => Code::TooLarge,
         _ => Code::NotAFile,
     };

@@ -6,6 +6,7 @@ use futures::io::WriteHalf;
 use libp2p::Stream;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Bytes collected before they are written.
@@ -38,6 +39,7 @@ pub(crate) struct Output {
     stream: WriteHalf<Stream>,
     buffer: Vec<u8>,
     stage: Stage,
+    begun: Arc<AtomicBool>,
     timeout: Duration,
     sent: u64,
     metrics: Arc<Metrics>,
@@ -49,6 +51,7 @@ impl Output {
             stream,
             buffer: Vec::with_capacity(BUFFER_BYTES + fetch::CHUNK_RECORD_BYTES_MAX),
             stage: Stage::Start,
+            begun: Arc::default(),
             timeout,
             sent: 0,
             metrics,
@@ -62,14 +65,23 @@ impl Output {
 
     /// Announces records.
     pub(crate) fn begin_records(&mut self, size: Option<u64>) {
-        Answer::Ok { size }.encode(&mut self.buffer);
-        self.stage = Stage::Records;
+        self.begin(Stage::Records, size);
     }
 
     /// Announces raw bytes.
     pub(crate) fn begin_bytes(&mut self, size: u64) {
-        Answer::Ok { size: Some(size) }.encode(&mut self.buffer);
-        self.stage = Stage::Bytes;
+        self.begin(Stage::Bytes, Some(size));
+    }
+
+    fn begin(&mut self, stage: Stage, size: Option<u64>) {
+        Answer::Ok { size }.encode(&mut self.buffer);
+        self.stage = stage;
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Shares whether anything was announced with whoever watches the time.
+    pub(crate) fn begun(&self) -> Arc<AtomicBool> {
+        self.begun.clone()
     }
 
     /// Says whether anything was announced.

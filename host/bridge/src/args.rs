@@ -1,6 +1,6 @@
 //! The command line.
 use bridge::Fault;
-use clap::{ArgAction, Args as Group, Parser};
+use clap::{ArgAction, ArgGroup, Args as Group, Parser};
 use libp2p::Multiaddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 #[command(
     name = "deboot-bridge",
     version,
+    group = ArgGroup::new("source").args(["bee_url", "native", "chunks"]).required(true),
     after_help = "Examples:\n  \
         deboot-bridge --bee-url http://localhost:1633          a bee node on this machine\n  \
         deboot-bridge --native --cache /var/cache/deboot       Swarm itself, with a cache\n  \
@@ -71,13 +72,13 @@ pub(crate) struct Args {
 #[derive(Group, Debug)]
 pub(crate) struct Behind {
     /// The HTTP API of a bee node, such as http://localhost:1633
-    #[arg(long, value_name = "URL", required_unless_present_any = ["native", "chunks"])]
+    #[arg(long, value_name = "URL")]
     pub(crate) bee_url: Option<String>,
     /// Swarm itself, as a light client
-    #[arg(long, conflicts_with_all = ["bee_url", "chunks"])]
+    #[arg(long)]
     pub(crate) native: bool,
     /// A chunk set (.tar), or a directory of them
-    #[arg(long, value_name = "PATH", conflicts_with = "bee_url")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) chunks: Option<PathBuf>,
     /// With --native: 1 is the main network, 10 the test network
     #[arg(long, value_name = "ID", default_value_t = 1, conflicts_with_all = ["bee_url", "chunks"])]
@@ -118,7 +119,11 @@ mod tests {
                 .chain(words.split_whitespace());
             Args::try_parse_from(words)
         };
-        assert!(parse("").is_err());
+        let words = parse("").unwrap_err().to_string();
+        for source in ["--bee-url", "--native", "--chunks"] {
+            assert!(words.contains(source), "{words}");
+        }
+        assert!(parse("--native --bee-url http://a").is_err());
         assert!(parse("--native --chunks x").is_err());
         assert!(parse("--bee-url http://a --chunks x").is_err());
         assert!(parse("--chunks x --bootnode /ip4/1.2.3.4/tcp/1").is_err());

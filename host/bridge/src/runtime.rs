@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 
 /// Time for all listeners to come up.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for all connections to be closed.
+const PART_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a bridge that is being stopped looks whether its streams have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Clients of the metrics endpoint at once.
@@ -149,11 +151,13 @@ pub async fn start(config: Config, backend: Arc<dyn Backend>) -> Result<Running,
 }
 
 impl Running {
-    /// Stops it: new streams are refused, running ones get [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout) to end.
+    /// Stops it: new streams are refused, running ones get [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout) to end, and
+    /// then all connections are closed.
     pub async fn stop(self) {
         self.server.stopping.send_replace(true);
         let end = tokio::time::Instant::now() + self.server.limits.shutdown_timeout;
-        while self.server.streams() > 0 && tokio::time::Instant::now() < end {
+        // A client that has everything ends its side; closing the connection earlier would take from it what is on its way.
+        while self.server.open_streams() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let left = self.server.streams();
@@ -193,11 +197,33 @@ async fn drive(
     }
     loop {
         tokio::select! {
-            // An error means that the sender is gone: stop as well.
-            _ = stopped.wait_for(|stop| *stop) => return,
+            is_told = async { stopped.wait_for(|stop| *stop).await.is_ok() } => {
+                // Else the sender is gone: nobody waits.
+                if is_told {
+                    part(&mut swarm, &metrics).await;
+                }
+                return;
+            }
             event = swarm.select_next_some() => note(&metrics, event),
         }
     }
+}
+
+/// Closes all connections: a QUIC client that is not told waits for half a minute.
+async fn part(swarm: &mut Swarm<Behaviour>, metrics: &Metrics) {
+    let peers: Vec<PeerId> = swarm.connected_peers().copied().collect();
+    for peer in peers {
+        // Who has gone meanwhile need not be told.
+        swarm.disconnect_peer_id(peer).unwrap_or_default();
+    }
+    let all = async {
+        while swarm.network_info().num_peers() > 0 {
+            note(metrics, swarm.select_next_some().await);
+        }
+    };
+    drop(tokio::time::timeout(PART_TIMEOUT, all).await);
+    // A connection counts as closed when its last packet is handed over, not when it is sent.
+    tokio::time::sleep(LOOK_EVERY).await;
 }
 
 /// Waits until every listener has an address. One on `0.0.0.0` may have several: those that come at once are told.

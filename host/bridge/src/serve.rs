@@ -32,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) stopping: watch::Sender<bool>,
     streams: AtomicUsize,
     refusals: AtomicUsize,
+    lingering: AtomicUsize,
     peers: Mutex<HashMap<PeerId, usize>>,
 }
 
@@ -82,6 +83,7 @@ impl Server {
             stopping: watch::channel(false).0,
             streams: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
+            lingering: AtomicUsize::new(0),
             peers: Mutex::default(),
         }
     }
@@ -91,15 +93,24 @@ impl Server {
         self.streams.load(Ordering::Relaxed)
     }
 
+    /// Streams of which something may still be on its way to the client.
+    pub(crate) fn open_streams(&self) -> usize {
+        let others = [&self.refusals, &self.lingering];
+        let others = others.map(|count| count.load(Ordering::Relaxed));
+        self.streams() + others.iter().sum::<usize>()
+    }
+
     /// Serves one stream to its end.
     pub(crate) async fn serve(self: Arc<Self>, peer: PeerId, stream: Stream) {
         match self.admit(peer) {
             Ok(place) => {
                 let left = self.serve_admitted(peer, stream).await;
+                self.lingering.fetch_add(1, Ordering::Relaxed);
                 drop(place);
                 if let Some(input) = left {
                     input.linger().await;
                 }
+                self.lingering.fetch_sub(1, Ordering::Relaxed);
             }
             Err((code, words)) => self.refuse(peer, stream, code, words).await,
         }

@@ -1,10 +1,11 @@
-//! Clients that leave, or say too much, and a bridge that stops.
+//! Clients that leave, or say too much, and bridges that stop.
 mod common;
 
 use bridge::Running;
 use common::{Chunks, Client, PATIENCE, Way, config, pattern, publish, quic, set, start};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const WAYS: [Way; 2] = [Way::Tcp, Way::Quic];
 /// What is at once, and not only when a reader's or a request's time is over.
@@ -130,4 +131,73 @@ async fn a_request_that_is_a_little_too_long_and_bytes_behind_a_request_are_answ
             assert!(answer.contains(code), "{answer}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_stops_says_so_to_unfinished_requests() {
+    let bridge = start(config(), set(&Chunks::new())).await;
+    let mut streams = Vec::new();
+    let mut clients = Vec::new();
+    for way in WAYS {
+        let mut client = Client::connect(&bridge, way).await;
+        let mut stream = client.open().await;
+        stream.write_all(b"{").await.unwrap();
+        stream.flush().await.unwrap();
+        streams.push(stream);
+        clients.push(client);
+    }
+    wait_for_streams(&bridge, 2).await;
+    let stopping = tokio::spawn(bridge.stop());
+    for mut stream in streams {
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(SOON, read).await.unwrap().unwrap();
+        assert!(answer.contains("shutting-down"), "{answer}");
+    }
+    tokio::time::timeout(SOON, stopping).await.unwrap().unwrap();
+}
+
+/// Starts the program itself: a runtime that goes on would send what the program leaves unsent.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_closes_quic_connections_before_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let set = directory.path().join("chunks.tar");
+    let mut chunks = Chunks::new();
+    publish(&mut chunks, b"small");
+    common::write_set(&set, &chunks);
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_deboot-bridge"))
+        .arg("--chunks")
+        .arg(&set)
+        .arg("--identity")
+        .arg(directory.path().join("identity"))
+        .args(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"])
+        .args(["--metrics", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let mut address = None;
+    let mut said = Vec::new();
+    while said.last().is_none_or(|word| word != "ready") {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if let Some(listening) = line.strip_prefix("listening ") {
+            address = Some(listening.parse().unwrap());
+        }
+        said.push(line.split(' ').next().unwrap().to_owned());
+    }
+    assert_eq!(said, ["listening", "metrics", "ready"]);
+    let (_endpoint, connection) = quic::connect_to(&address.unwrap()).await;
+    let id = program.id().unwrap().to_string();
+    let kill = tokio::process::Command::new("kill").arg(id).status().await;
+    assert!(kill.unwrap().success());
+    let closed = tokio::time::timeout(SOON, connection.closed()).await;
+    let closed = closed.expect("the client is told");
+    assert!(
+        matches!(closed, quinn::ConnectionError::ApplicationClosed(_)),
+        "{closed}"
+    );
+    let status = tokio::time::timeout(SOON, program.wait()).await.unwrap();
+    assert_eq!(status.unwrap().code(), Some(0));
 }

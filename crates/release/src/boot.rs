@@ -86,8 +86,6 @@ pub struct Boot {
     state: State,
     /// What is being read: what the target names, or what the feed led to.
     root: Reference,
-    /// What the update of a feed could mean instead.
-    other: Option<VerifiedChunk>,
     followed: Option<FollowedFeed>,
     manifest: Option<HostConfiguration>,
     /// Chunks that states which are over no longer need.
@@ -134,7 +132,6 @@ impl Boot {
             limits,
             state: state.unwrap_or_else(|| State::root(root, in_flight_max)),
             root,
-            other: None,
             followed: None,
             manifest: None,
             obsolete: VecDeque::new(),
@@ -251,9 +248,10 @@ impl Boot {
             timestamp: update.timestamp(),
             certainty: find.certainty(),
         };
-        let (root, other) = Update::clone(update).into_roots();
+        // SPEC swarm-wire 10: what looks like a reference may also be content of 40 or 72 bytes. No release is: the shortest node of a
+        // directory has 128 bytes. So a root that is missing is what the error names.
+        let (root, _) = Update::clone(update).into_roots();
         self.followed = Some(followed);
-        self.other = other.and_then(|other| other.chunk);
         self.enter_reference(root)
     }
 
@@ -371,21 +369,10 @@ impl Boot {
                 event.give(&mut **find).map_err(BootError::Feed)?;
                 self.leave_feed()
             }
-            State::Root(collect) => {
-                let known = collect.size().is_some();
-                match event.give(&mut **collect) {
-                    Ok(()) => self.leave_root(),
-                    Err(JoinError::Unavailable(_)) if !known && self.other.is_some() => {
-                        // SPEC swarm-wire 10: what looks like a reference may be a file of 40 or 72 bytes.
-                        let chunk = self.other.take();
-                        let reference = chunk
-                            .as_ref()
-                            .map_or(self.root, |chunk| Reference::plain(chunk.address()));
-                        self.enter_reference(Root { reference, chunk })
-                    }
-                    Err(error) => Err(self.in_root(error)),
-                }
-            }
+            State::Root(collect) => match event.give(&mut **collect) {
+                Ok(()) => self.leave_root(),
+                Err(error) => Err(self.in_root(error)),
+            },
             State::Directory(lookup, _) => {
                 let result = event.give(&mut **lookup);
                 self.leave_directory(result)

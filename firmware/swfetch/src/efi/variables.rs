@@ -18,7 +18,9 @@ const LASTING: VariableAttributes = VOLATILE.union(VariableAttributes::NON_VOLAT
 
 /// Most bytes read of a text variable.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Most bytes read of `DebootFeeds`; eight records have 480.
+/// The newest updates accepted of every feed.
+const FEEDS: &CStr16 = cstr16!("DebootFeeds");
+/// Most bytes read of it; eight records have 480.
 const FEEDS_BYTES_MAX: usize = 512;
 
 /// Says whether Secure Boot is enforced; `None` when firmware does not know it.
@@ -98,20 +100,34 @@ pub(crate) fn publish_boot(record: &Record, memory_peak_bytes: u64) {
 }
 
 /// Reads the newest updates accepted of every feed.
-pub(crate) fn feed_memory() -> FeedMemory {
+///
+/// A variable that the running system can see, or one that is too long, is not ours: it is deleted, because it would keep ours out.
+///
+/// # Errors
+/// The variable store cannot be read. What it holds is then unknown and must not be replaced.
+pub(crate) fn feed_memory() -> Result<FeedMemory, Status> {
     let mut buffer = [0u8; FEEDS_BYTES_MAX];
-    match runtime::get_variable(cstr16!("DebootFeeds"), &DEBOOT, &mut buffer) {
-        Ok((bytes, _)) => FeedMemory::decode(bytes),
-        Err(_) => FeedMemory::default(),
+    match runtime::get_variable(FEEDS, &DEBOOT, &mut buffer) {
+        Ok((bytes, attributes)) if !attributes.contains(VariableAttributes::RUNTIME_ACCESS) => {
+            return Ok(FeedMemory::decode(bytes));
+        }
+        Ok(_) => {}
+        Err(error) => match error.status() {
+            Status::NOT_FOUND => return Ok(FeedMemory::default()),
+            Status::BUFFER_TOO_SMALL => {}
+            status => return Err(status),
+        },
     }
+    // If it stays, storing ours fails, and that is said.
+    let _ = runtime::delete_variable(FEEDS, &DEBOOT);
+    Ok(FeedMemory::default())
 }
 
 /// Stores them: in flash, and out of the reach of the running system.
 pub(crate) fn store_feed_memory(memory: &FeedMemory) -> Result<(), Status> {
-    let name = cstr16!("DebootFeeds");
     let attributes = VariableAttributes::NON_VOLATILE.union(VariableAttributes::BOOTSERVICE_ACCESS);
     let bytes = memory.encode();
-    runtime::set_variable(name, &DEBOOT, attributes, &bytes).map_err(|error| error.status())
+    runtime::set_variable(FEEDS, &DEBOOT, attributes, &bytes).map_err(|error| error.status())
 }
 
 /// Remembers a failure across resets, writing flash only when it is another one.

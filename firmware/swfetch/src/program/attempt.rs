@@ -15,6 +15,7 @@ use p2p::Instant;
 use release::boot::{Boot, BootError, BootLimits, BootPhase, FollowedFeed, Payload};
 use release::config::BootConfig;
 use release::manifest::Architecture;
+use release::memory::FeedMemory;
 use release::target::{Name, Target};
 use swfetch::failure::{Failure, id};
 use swfetch::handover::{FeedRecord, Fetched, Mark, Record};
@@ -60,7 +61,7 @@ fn fetch_release(
         kernel_bytes_max: config.kernel_bytes_max,
         initramfs_bytes_max: config.initramfs_bytes_max,
         in_flight_max: IN_FLIGHT_MAX,
-        feeds: variables::feed_memory(),
+        feeds: feed_memory(machine),
         patience: Patience::Absent,
     };
     machine.console.line(&format!("boot: {}", config.target));
@@ -412,15 +413,29 @@ fn feed_record(followed: &FollowedFeed) -> FeedRecord {
     }
 }
 
+/// Reads which updates of feeds were booted before. A broken variable store must not stop a machine, but is said.
+fn feed_memory(machine: &mut Machine) -> FeedMemory {
+    variables::feed_memory().unwrap_or_else(|status| {
+        machine.console.line(&format!(
+            "feed: which updates were booted before cannot be read ({status:?}); an older one would be accepted"
+        ));
+        FeedMemory::default()
+    })
+}
+
 /// Remembers the update that is about to be started, so that none older is started after it.
 fn remember_feed(machine: &mut Machine, resolved: &Resolved) {
     let Some(followed) = &resolved.followed else {
         return;
     };
-    let mut memory = variables::feed_memory();
-    if memory.remember(followed.feed, followed.index)
-        && let Err(status) = variables::store_feed_memory(&memory)
-    {
+    // What cannot be read is not replaced: it may hold other feeds.
+    let stored = variables::feed_memory().and_then(|mut memory| {
+        match memory.remember(followed.feed, followed.index) {
+            true => variables::store_feed_memory(&memory),
+            false => Ok(()),
+        }
+    });
+    if let Err(status) = stored {
         // A full or broken variable store must not stop a machine that has a verified release in its memory.
         machine.console.line(&format!(
             "feed: the update's index cannot be remembered ({status:?}); an older one would be accepted next time"

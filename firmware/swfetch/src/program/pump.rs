@@ -198,9 +198,13 @@ impl Pump<'_> {
             failure,
             ChunkFailure::TimedOut { .. } | ChunkFailure::NoPeers
         );
-        if offline && late && self.outage_retries > 0 {
+        // An index of a feed that nobody was asked for must never count as one without an update.
+        let unasked = task.is_searching() && failure == ChunkFailure::NoPeers;
+        if unasked || (offline && late && self.outage_retries > 0) {
             // Not the chunk's fault: the network was away for as long as a chunk may take.
-            self.outage_retries -= 1;
+            if !unasked {
+                self.outage_retries -= 1;
+            }
             machine
                 .console
                 .line("swarm: no peer for a long time; asking again");

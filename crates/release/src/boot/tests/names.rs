@@ -230,9 +230,12 @@ fn a_feed_without_update_or_with_strange_content_is_refused() {
     let text = release.store.add_file(b"no manifest");
     release.publish(2, &text);
     assert_eq!(error(feed_target(), &release.store).id(), "DB0431");
-    // A reference to nothing; it looks like a file of 40 bytes as well, which is no release either.
-    release.publish(3, &Reference::plain(ChunkAddress([9; 32])));
-    assert_eq!(error(feed_target(), &release.store).id(), "DB0431");
+    // A reference to nothing. It could be a file of 40 bytes as well, but that is no release, so the missing chunk is the reason.
+    let nothing = ChunkAddress([9; 32]);
+    release.publish(3, &Reference::plain(nothing));
+    let error_3 = error(feed_target(), &release.store);
+    assert_eq!(error_3.id(), "DB0302", "{error_3}");
+    assert!(error_3.to_string().contains(&nothing.to_string()));
 }
 
 #[test]

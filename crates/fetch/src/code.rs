@@ -7,7 +7,7 @@ use core::fmt;
 pub enum Code {
     /// The request is not one JSON object of the documented form.
     BadRequest,
-    /// The request has more than 4096 bytes.
+    /// The request has more than 4095 bytes before its end.
     TooLong,
     /// The request's `type` is none the bridge knows.
     UnknownType,

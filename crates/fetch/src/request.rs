@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use content::mantaray::PATH_BYTES_MAX;
 use content::{Reference, ReferenceError};
 
-/// Longest request, the newline included. Stops a peer that never ends its line.
+/// Longest request, the newline included, even when half-closing stands for it. Stops a peer that never ends its line.
 pub const REQUEST_BYTES_MAX: usize = 4096;
 /// The names under which the reference is accepted: older clients write the last two.
 const HASH_NAMES: [&str; 3] = ["hash", "manifestHash", "manifest-hash"];
@@ -54,7 +54,7 @@ pub struct Request {
 #[non_exhaustive]
 pub enum RequestError {
     /// It does not end.
-    #[error("the request has more than {REQUEST_BYTES_MAX} bytes")]
+    #[error("the request does not end within {REQUEST_BYTES_MAX} bytes")]
     TooLong,
     /// It is no JSON object.
     #[error("the request is no JSON object: {0}")]

@@ -304,6 +304,103 @@ async fn a_back_end_that_is_down_or_slow_has_its_code() {
     assert_eq!(line["code"], "timeout");
 }
 
+/// What docs/fetch-protocol.md says about spellings and corners.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_read_as_the_page_about_the_protocol_says() {
+    let mut chunks = Chunks::new();
+    let file = publish(&mut chunks, b"kernel");
+    let release = directory(&mut chunks, file, file);
+    let node = chunks[&release.address].clone();
+    let bridge = start(config(), set(&chunks)).await;
+    let mut client = Client::connect(&bridge, Way::Tcp).await;
+    let release = release.to_string();
+    let upper = release.to_uppercase();
+    for (rest, code) in [
+        (format!(r#""hash":"{release}//boot/kernel""#), None),
+        (format!(r#""hash":"{upper}","path":"//boot/kernel""#), None),
+        (
+            format!(r#""hash":"{release}/boot/kernel","path":"/","from":null"#),
+            None,
+        ),
+        (
+            format!(r#""hash":"BZZ://{release}/boot/kernel""#),
+            Some("bad-hash"),
+        ),
+        (
+            format!(r#""hash":"0x{release}/boot/kernel""#),
+            Some("bad-hash"),
+        ),
+        (
+            format!(r#""hash":"{release}/a","path":"a""#),
+            Some("bad-request"),
+        ),
+        (
+            format!(r#""hash":"{release}","manifestHash":"{release}""#),
+            Some("bad-request"),
+        ),
+        (
+            format!(r#""hash":"{release}","x":1,"x":1"#),
+            Some("bad-request"),
+        ),
+        (
+            format!(r#""hash":"{release}","from":1"#),
+            Some("bad-request"),
+        ),
+        (
+            format!(r#""hash":"{release}","from":1e0"#),
+            Some("bad-request"),
+        ),
+    ] {
+        let request = format!("{{\"type\":\"artifact\",{rest}}}\n");
+        let (line, body) = client.ask_line(&request).await;
+        match code {
+            Some(code) => assert_eq!(line["code"], code, "{rest}"),
+            None => assert_eq!(body, b"kernel", "{rest}: {line}"),
+        }
+    }
+    // A directory is a file, too.
+    let request = format!("{{\"type\":\"artifact\",\"hash\":\"{release}\"}}\n");
+    let (_, body) = client.ask_line(&request).await;
+    assert!(!body.is_empty() && node.data().ends_with(&body));
+    let request = format!("{{\"type\":\"chunks\",\"hash\":\"{release}\"}}\n");
+    let (line, _) = client.ask_line(&request).await;
+    assert_eq!(line["size"], body.len());
+    let request = format!("{{\"type\":\"chunks\",\"hash\":\"{release}/nothing\"}}\n");
+    let (line, body) = client.ask_line(&request).await;
+    assert_eq!(line, serde_json::json!({"ok": true}));
+    assert!(matches!(records(&body).1, Some(Record::Error(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_repaired_for_artifact_and_reported_for_chunks() {
+    let bytes = pattern(4096 * 300, 9);
+    let mut chunks = Chunks::new();
+    let mut splitter = Splitter::new().with_level(RedundancyLevel::Medium);
+    let mut sink = |chunk: VerifiedChunk| {
+        chunks.insert(chunk.address(), chunk);
+    };
+    splitter.update(&bytes, &mut sink);
+    let root = splitter.finish(&mut sink);
+    let first = chunks[&root.address].data()[8..40].to_vec();
+    let mut without = chunks.clone();
+    without.remove(&root.address);
+    let bridge = start(config(), set(&without)).await;
+    let mut client = Client::connect(&bridge, Way::Tcp).await;
+    let request = format!("{{\"type\":\"artifact\",\"hash\":\"{root}\"}}\n");
+    assert!(client.ask_line(&request).await.1 == bytes);
+    let request = format!("{{\"type\":\"chunks\",\"hash\":\"{root}\"}}\n");
+    assert_eq!(client.ask_line(&request).await.0["code"], "not-found");
+    chunks.retain(|address, _| address.0[..] != first[..]);
+    let bridge = start(config(), set(&chunks)).await;
+    let mut client = Client::connect(&bridge, Way::Tcp).await;
+    // The root, and then an intermediate chunk with 119 below it.
+    for (from, code) in [(0, None), (1, None), (60, Some("not-found")), (121, None)] {
+        let request = format!("{{\"type\":\"chunks\",\"hash\":\"{root}\",\"from\":{from}}}\n");
+        let (line, _) = client.ask_line(&request).await;
+        assert_eq!(line["code"].as_str(), code, "{from}: {line}");
+    }
+}
+
 /// The root is asked for, then its replicas, round after round: together they have one deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_cannot_begin_is_given_up_in_one_time_limit() {

@@ -98,7 +98,7 @@ fn measure_boots(rounds: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<Mea
         measures.extend(boots::measure(&bench)?);
     }
     if wanted("fetch") {
-        measures.push(ceiling::measure(&bench)?);
+        measures.extend(ceiling::measure(&bench)?);
     }
     if wanted("allowance") {
         measures.extend(allowance::measure(&bench)?);

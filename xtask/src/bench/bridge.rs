@@ -1,4 +1,4 @@
-//! The bridge: many clients at once, its memory, the way to the first byte, and firmware through it against firmware without it.
+//! The bridge: many clients at once, its memory, the way to the first byte.
 use super::ceiling::noise;
 use super::{Bench, Measure, Target, median};
 use crate::bridge::{self, Plan};
@@ -9,7 +9,7 @@ const CLIENTS: usize = 50;
 const FILE_BYTES: usize = 16 << 20;
 const MEMORY_BYTES_MAX: f64 = 256.0 * 1048576.0;
 
-/// Measures the bridge alone; a boot through it is measured with the boots.
+/// Measures the bridge alone; firmware through it is measured with firmware from Swarm (`--only fetch`).
 ///
 /// # Errors
 /// Something could not be measured.

@@ -1,89 +1,121 @@
-//! Fetching 64 MiB in the guest against what the same guest can hash and decrypt at all.
+//! Fetching 64 MiB in the guest: against what the same guest can hash and decrypt at all, and through a bridge.
 use super::{Bench, Measure, Target, median};
 use crate::boot::{self, APPLICATION_MARK, Seen, Watch};
-use crate::devnet::{Devnet, Plan};
-use crate::qemu::Machine;
-use crate::stage;
+use crate::bridge;
+use crate::devnet::Plan;
+use crate::process::{capture, command};
+use crate::qemu::{HOST_SEEN_BY_GUEST, Machine};
+use crate::{programs, stage};
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const BYTES: usize = 64 << 20;
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Boots several times; each start measures its ceiling, fetches, and measures its ceiling again.
+/// Boots several times from Swarm and through a bridge, in turns. Each start from Swarm measures its ceiling, fetches, and measures its
+/// ceiling again.
 ///
 /// # Errors
-/// Either does not finish.
-pub(super) fn measure(bench: &Bench) -> Result<Measure> {
+/// One of them does not finish.
+pub(super) fn measure(bench: &Bench) -> Result<[Measure; 2]> {
     println!(
-        "Fetching {} MiB in the guest {} times, and measuring its ceiling",
+        "Fetching {} MiB in the guest {} times, from Swarm and through a bridge, and measuring its ceiling",
         BYTES >> 20,
         bench.rounds
     );
-    let file = bench.directory.join("64MiB");
+    let directory = &bench.directory;
+    let file = directory.join("64MiB");
     std::fs::write(&file, noise(BYTES))?;
-    let published = stage::publish(&bench.deboot, &file, &bench.directory.join("64MiB.tar"))?;
-    let plan = Plan::quiet(
-        &bench.deboot,
-        24,
-        &published.chunks,
-        &bench.directory.join("devnet-64MiB.log"),
+    let published = stage::publish(&bench.deboot, &file, &directory.join("64MiB.tar"))?;
+    let log = directory.join("devnet-64MiB.log");
+    let devnet = Plan::quiet(&bench.deboot, 24, &published.chunks, &log).start()?;
+    let program = programs::host("deboot-bridge")?;
+    let bridge = bridge::Plan::over(&program, &published.chunks, &directory.join("bridge-64MiB"));
+    let bridge = bridge.start()?;
+    let swarm = format!(
+        "[swarm]\nnetwork_id = {}\nbootnodes = [\"{}\"]\n",
+        devnet.network_id, devnet.bootnode
     );
-    let devnet = plan.start()?;
-    let disk = disk(bench, &published.reference, &devnet)?;
+    let through = format!(
+        "source = \"bridge\"\n\n[bridge]\naddress = \"{HOST_SEEN_BY_GUEST}:{}\"\n",
+        bridge.port
+    );
+    let swarm = disk(
+        bench,
+        "fetch",
+        &published.reference,
+        &swarm,
+        "selftest fetch",
+    )?;
+    let through = disk(bench, "through", &published.reference, &through, "fetch")?;
     let (mut rates, mut ceilings, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bridged = Vec::new();
     for _ in 0..bench.rounds {
-        let machine = Machine::new(&disk, &bench.directory.join("fetch"));
-        let watch = Watch {
-            application_mark: APPLICATION_MARK,
-            limit: LIMIT,
-            show: false,
-        };
-        let seen = boot::boot(&machine, &watch, &mut |_, _| Ok(()))?;
-        let no = |word: &str| format!("no {word} line: {}", seen.outcome);
-        let rate = values(&seen, "FETCH ", "kib_s=");
-        let rate = *rate.first().with_context(|| no("FETCH"))?;
+        let seen = start(&swarm, &directory.join("fetch"))?;
+        let rate = rate(&seen)?;
         let [before, after] = values(&seen, "SELFTEST ", "ceiling_kib_s=")[..] else {
-            bail!(no("second SELFTEST"));
+            bail!("no second SELFTEST line: {}", seen.outcome);
         };
         // Both are over as many bytes: the mean of the times.
         let ceiling = 2.0 / (1.0 / before + 1.0 / after);
+        let other = self::rate(&start(&through, &directory.join("through"))?)?;
         println!(
-            "  fetch {rate:8.0} KiB/s   ceiling {before:8.0} KiB/s before, {after:8.0} after   ratio {:.2}",
+            "  fetch {rate:6.0} KiB/s   ceiling {before:6.0} KiB/s before, {after:6.0} after, ratio {:.2}   through a bridge {other:6.0} KiB/s",
             rate / ceiling
         );
         rates.push(rate);
         ceilings.push(ceiling);
         ratios.push(rate / ceiling);
+        bridged.push(other);
     }
-    Ok(Measure {
-        name: "64 MiB fetched in the guest".to_owned(),
-        ours: format!("{:.0} KiB/s", median(&rates)),
-        other: format!("BMT + cipher {:.0} KiB/s", median(&ceilings)),
-        ratio: median(&ratios),
-        target: Target::AtLeast(0.7),
-    })
+    let ours = format!("{:.0} KiB/s", median(&rates));
+    Ok([
+        Measure {
+            name: "64 MiB fetched in the guest".to_owned(),
+            ours: ours.clone(),
+            other: format!("BMT + cipher {:.0} KiB/s", median(&ceilings)),
+            ratio: median(&ratios),
+            target: Target::AtLeast(0.7),
+        },
+        Measure {
+            name: "64 MiB fetched in the guest through a bridge".to_owned(),
+            ours: format!("{:.0} KiB/s", median(&bridged)),
+            other: format!("from Swarm {ours}"),
+            ratio: median(&bridged) / median(&rates),
+            target: Target::AtLeast(0.9),
+        },
+    ])
 }
 
-/// A disk that fetches between two measurements of the ceiling, in one start.
-fn disk(bench: &Bench, reference: &str, devnet: &Devnet) -> Result<PathBuf> {
-    let options = bench.directory.join("fetch.options");
-    std::fs::write(&options, "selftest fetch poweroff\n")?;
-    let disk = bench.directory.join("fetch.img");
-    let more = [
-        "--add".to_owned(),
-        format!("{}:EFI/deboot/options", options.display()),
-    ];
-    stage::Disk {
-        deboot: &bench.deboot,
-        swfetch: &bench.swfetch,
-        reference,
-        bootnodes: std::slice::from_ref(&devnet.bootnode),
-        network_id: devnet.network_id,
-        more: &more,
-    }
-    .make(&disk)?;
+fn start(disk: &Path, directory: &Path) -> Result<Seen> {
+    let watch = Watch {
+        application_mark: APPLICATION_MARK,
+        limit: LIMIT,
+        show: false,
+    };
+    boot::boot(&Machine::new(disk, directory), &watch, &mut |_, _| Ok(()))
+}
+
+fn rate(seen: &Seen) -> Result<f64> {
+    let rates = values(seen, "FETCH ", "kib_s=");
+    let rate = rates.first().copied();
+    rate.with_context(|| format!("no FETCH line: {}", seen.outcome))
+}
+
+/// A disk that fetches from `source`, with these words in its options.
+fn disk(bench: &Bench, name: &str, reference: &str, source: &str, words: &str) -> Result<PathBuf> {
+    let path = |extension: &str| bench.directory.join(format!("{name}.{extension}"));
+    let (config, options, disk) = (path("toml"), path("options"), path("img"));
+    std::fs::write(&config, format!("reference = \"{reference}\"\n{source}"))?;
+    std::fs::write(&options, format!("{words} poweroff\n"))?;
+    let mut deboot = command(&bench.deboot);
+    deboot.arg("disk").arg("--config").arg(config);
+    deboot.arg("--efi").arg(&bench.swfetch);
+    deboot
+        .arg("--add")
+        .arg(format!("{}:EFI/deboot/options", options.display()));
+    capture(deboot.arg("--output").arg(&disk), LIMIT)?;
     Ok(disk)
 }
 

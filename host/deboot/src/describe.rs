@@ -3,7 +3,7 @@ mod table;
 
 use crate::publish::{Options, ReleaseOptions};
 use crate::tree::TreeFile;
-use release::manifest::{Architecture, Update};
+use release::manifest::{Architecture, TOPIC_BYTES_MAX, Update};
 use std::path::{Path, PathBuf};
 use table::{Item, Table};
 
@@ -169,17 +169,33 @@ fn update(root: &Table<'_>) -> Result<Option<Update>, Problem> {
     let Some(table) = root.table("update", UPDATE_KEYS)? else {
         return Ok(None);
     };
-    let text = |name| Ok(table.optional_text(name)?.map(|text| text.value.to_owned()));
-    let feed = table.optional_text("feed")?;
-    if let Some(feed) = &feed
-        && let Err(error) = feed.value.parse::<content::feed::Feed>()
-    {
-        return Err((feed.at, format!("update.feed: {error}")));
-    }
+    let ens = table.optional_text("ens")?;
+    let feed = match table.optional_text("feed")? {
+        Some(text) => {
+            let plain = plain_feed(text.value);
+            Some(plain.map_err(|problem| (text.at, format!("update.feed: {problem}")))?)
+        }
+        None => None,
+    };
     Ok(Some(Update {
-        feed: text("feed")?,
-        ens: text("ens")?,
+        feed,
+        ens: ens.map(|text| text.value.to_owned()),
     }))
+}
+
+/// Writes a feed as manifests do: without `0x`, and with a topic that they may have.
+fn plain_feed(text: &str) -> Result<String, String> {
+    text.parse::<content::feed::Feed>()
+        .map_err(|error| error.to_string())?;
+    let plain = text.strip_prefix("0x").unwrap_or(text);
+    let topic = plain.split_once('/').map_or("", |(_, topic)| topic);
+    if topic.len() > TOPIC_BYTES_MAX || topic.contains(|c: char| c == '/' || c.is_control()) {
+        return Err(format!(
+            "a manifest's topic has at most {TOPIC_BYTES_MAX} bytes, no slash and no control characters; any topic may be written as 64 \
+             hexadecimal digits"
+        ));
+    }
+    Ok(plain.to_owned())
 }
 
 /// Files of the release, each under a path of its own.

@@ -348,7 +348,11 @@ fn published_json(published: &Published) -> Value {
 fn directory_options(args: &DirectoryArgs) -> Options {
     let release = &args.release;
     let update = Update {
-        feed: release.update_feed.clone(),
+        // As manifests have it.
+        feed: release
+            .update_feed
+            .as_deref()
+            .map(|feed| feed.strip_prefix("0x").unwrap_or(feed).to_owned()),
         ens: release.update_ens.clone(),
     };
     // clap demands name, version and sequence with a kernel.

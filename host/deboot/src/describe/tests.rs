@@ -62,7 +62,11 @@ fn everything_a_description_says_is_read() {
         ("host", "2026.11")
     );
     assert_eq!(release.cmdline, "console=ttyS0");
-    assert!(release.update.unwrap().feed.unwrap().ends_with("/releases"));
+    assert_eq!(
+        release.update.unwrap().feed.unwrap(),
+        "8d3766440f0d7b949a5e32995d09619a7f86e632/releases",
+        "manifests have no 0x"
+    );
 }
 
 #[test]
@@ -141,6 +145,11 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
             ":8:16: architecture is \"i386\"; write \"x86_64\"",
         ),
         ("/releases", "", ":11:8: update.feed: a feed is written"),
+        (
+            "/releases",
+            "/releases/x86",
+            ":11:8: update.feed: a manifest's topic has at most 128 bytes, no slash",
+        ),
         (
             "[update]\nfeed",
             "update",

@@ -21,6 +21,8 @@ pub struct Announce {
     pub topic: Topic,
     /// Number of the update.
     pub index: u64,
+    /// Somebody asked for that number: no other will do.
+    pub is_index_asked: bool,
     /// Seconds since 1970.
     pub timestamp: u64,
     /// What was announced last.
@@ -117,11 +119,17 @@ impl Announce {
         }
     }
 
-    /// Returns what to say about a reference: the last update again, byte for byte, if it pointed there already. So a command that was
-    /// interrupted, or is run twice, makes one update.
+    /// Returns what to say about a reference: the last update again, byte for byte, if it pointed there already and nothing newer is known.
+    /// So a command that was interrupted, or is run twice, makes one update, and going back to an older release makes a new one.
     pub fn about(&self, reference: &Reference) -> Last {
         match self.last {
-            Some(last) if last.reference == *reference => last,
+            Some(last)
+                if last.reference == *reference
+                    && !self.is_index_asked
+                    && self.index == last.index.saturating_add(1) =>
+            {
+                last
+            }
             _ => Last {
                 index: self.index,
                 reference: *reference,
@@ -304,6 +312,7 @@ mod tests {
             key: SecretKey::from_bytes(&[7; 32]).unwrap(),
             topic: Topic::of_text("releases"),
             index,
+            is_index_asked: false,
             timestamp: 1_700_000_000,
             last: None,
         }
@@ -345,6 +354,18 @@ mod tests {
             .unwrap();
         assert_ne!(first.last(), third.last());
         assert!(!announced.is_old && announced.index == 4);
+    }
+
+    #[test]
+    fn going_back_to_a_reference_is_a_new_update_when_a_newer_one_or_an_index_is_known() {
+        let reference = Reference::plain(ChunkAddress([9; 32]));
+        let mut again = announce(5);
+        again.last = Some(announce(3).about(&reference));
+        assert_eq!(again.about(&reference).index, 5, "the node has update 4");
+        again.index = 4;
+        assert_eq!(again.about(&reference).index, 3);
+        again.is_index_asked = true;
+        assert_eq!(again.about(&reference).index, 4);
     }
 
     #[test]

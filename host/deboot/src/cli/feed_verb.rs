@@ -137,6 +137,7 @@ pub(super) fn prepare(
     };
     Ok(Announce {
         index: memory.next(feed, asked, found)?,
+        is_index_asked: asked.is_some(),
         last,
         timestamp: now(),
         key,

@@ -1,7 +1,7 @@
 //! What a postage batch has room for.
 use bmt::ChunkAddress;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Buckets that an answer may list: bee's batches have 2^16.
 const BUCKETS_MAX: usize = 1 << 24;
@@ -66,6 +66,19 @@ pub enum BatchError {
         /// Of these, chunks without room.
         overflow: u64,
         /// Places needed in the fullest bucket.
+        needed: u32,
+        /// Places each bucket has.
+        capacity: u32,
+        /// Depth at which everything fits.
+        depth: u8,
+    },
+    /// A mutable batch in which the publication would overwrite itself.
+    #[error(
+        "the batch is too small for this publication alone: {needed} of its chunks belong into one bucket, which has {capacity} places, so \
+         it would overwrite itself; depth {depth} has room"
+    )]
+    OverwritesItself {
+        /// Places needed in one bucket.
         needed: u32,
         /// Places each bucket has.
         capacity: u32,
@@ -142,8 +155,7 @@ impl Batch {
         if overflow == 0 || (needs.overwrite && !self.immutable) {
             return Ok(room);
         }
-        let levels = needed.next_power_of_two().trailing_zeros();
-        let depth = self.bucket_depth + u8::try_from(levels).unwrap_or(u8::MAX - DEPTH_MAX);
+        let depth = self.depth_for(needed);
         Err(if self.immutable {
             BatchError::Full {
                 chunks,
@@ -163,12 +175,50 @@ impl Batch {
         })
     }
 
-    fn room(&self, needs: &Needs, buckets: Option<&[u32]>) -> Room {
-        let mut new: BTreeMap<u32, u32> = BTreeMap::new();
-        for address in &needs.chunks {
-            *new.entry(self.bucket_of(*address)).or_default() += 1;
-        }
+    /// Checks that a mutable batch has places for all chunks of a publication at once: nobody can want that one overwrites another.
+    ///
+    /// # Errors
+    /// [`BatchError::OverwritesItself`]
+    pub fn check_alone(&self, publication: &BTreeSet<ChunkAddress>) -> Result<(), BatchError> {
         let capacity = self.bucket_capacity();
+        match self.per_bucket(publication).into_values().max() {
+            Some(needed) if needed > capacity && !self.immutable => {
+                Err(BatchError::OverwritesItself {
+                    needed,
+                    capacity,
+                    depth: self.depth_for(needed),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The depth at which a bucket has so many places.
+    fn depth_for(&self, places: u32) -> u8 {
+        let levels = places
+            .checked_next_power_of_two()
+            .map_or(u32::BITS, u32::trailing_zeros);
+        self.bucket_depth + u8::try_from(levels).unwrap_or(u8::MAX - DEPTH_MAX)
+    }
+
+    fn per_bucket<'a>(
+        &self,
+        chunks: impl IntoIterator<Item = &'a ChunkAddress>,
+    ) -> BTreeMap<u32, u32> {
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for address in chunks {
+            *counts.entry(self.bucket_of(*address)).or_default() += 1;
+        }
+        counts
+    }
+
+    fn room(&self, needs: &Needs, buckets: Option<&[u32]>) -> Room {
+        let capacity = self.bucket_capacity();
+        // SPEC bee pkg/postage stampissuer.go: a full bucket of a mutable batch is counted from 0 again, and only the utilization tells.
+        let is_counted_anew = !self.immutable && self.utilization >= capacity;
+        let whole = |buckets: &&[u32]| buckets.len() == 1 << self.bucket_depth;
+        let buckets = buckets.filter(whole).filter(|_| !is_counted_anew);
+        let new = self.per_bucket(&needs.chunks);
         let mut room = Room {
             chunks: needs.chunks.len() as u64,
             overflow: 0,
@@ -321,6 +371,53 @@ mod tests {
             super::tests::batch(true)
                 .check(&crowded, Some(&buckets))
                 .is_err()
+        );
+    }
+
+    #[test]
+    fn a_mutable_batch_that_was_full_once_counts_as_full_whatever_its_buckets_say() {
+        let mut batch = batch(false);
+        batch.utilization = 2;
+        let mut want = needs(&[0x00, 0x40]);
+        let buckets = [0, 1, 2, 0];
+        let error = batch.check(&want, Some(&buckets)).unwrap_err();
+        assert!(
+            matches!(error, BatchError::Overwrites { overflow: 2, .. }),
+            "{error:?}"
+        );
+        want.overwrite = true;
+        let room = batch.check(&want, Some(&buckets)).unwrap();
+        assert_eq!((room.overflow, room.exact), (2, false));
+        // An immutable one is never counted anew.
+        batch.immutable = true;
+        assert!(batch.check(&needs(&[0x00]), Some(&buckets)).is_ok());
+    }
+
+    #[test]
+    fn a_publication_never_overwrites_itself() {
+        let all = |bytes: &[u8]| needs(bytes).chunks.into_iter().collect();
+        let batch = batch(false);
+        assert_eq!(batch.check_alone(&all(&[0, 1, 0x40, 0x41])), Ok(()));
+        assert_eq!(
+            batch.check_alone(&all(&[0, 1, 2])),
+            Err(BatchError::OverwritesItself {
+                needed: 3,
+                capacity: 2,
+                depth: 4
+            })
+        );
+    }
+
+    #[test]
+    fn figures_that_no_node_has_neither_panic_nor_count_as_exact() {
+        let batch = batch(true);
+        let few = batch.check(&needs(&[0]), Some(&[])).unwrap();
+        assert_eq!((few.exact, few.needed), (false, 2));
+        let huge = [u32::MAX, 0, 0, 0];
+        let error = batch.check(&needs(&[0]), Some(&huge)).unwrap_err();
+        assert!(
+            matches!(error, BatchError::Full { depth: 34, .. }),
+            "{error:?}"
         );
     }
 

@@ -138,6 +138,28 @@ impl Journal {
         Ok((journal, stored))
     }
 
+    /// Forgets what the journals of other references say about this node and batch, because an upload will overwrite chunks of theirs;
+    /// returns what is known of the `wanted` chunks then.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]
+    pub fn forget_others(
+        &self,
+        place: &Place,
+        wanted: &BTreeSet<ChunkAddress>,
+    ) -> Result<BTreeSet<ChunkAddress>, JournalError> {
+        let forget = || {
+            let directory = self.path.parent().unwrap_or(Path::new("."));
+            for other in siblings(directory, &self.path)? {
+                fs::remove_file(other)?;
+            }
+            let mut stored = BTreeSet::new();
+            read_records(&File::open(&self.path)?, &place.head(), wanted, &mut stored)?;
+            Ok(stored)
+        };
+        forget().map_err(|error| self.fail(error))
+    }
+
     /// Remembers that the node took a chunk.
     ///
     /// # Errors
@@ -317,6 +339,22 @@ mod tests {
         assert!(stored.is_empty());
         drop(journal);
         assert!(open(&here).1.is_empty());
+    }
+
+    #[test]
+    fn an_upload_that_overwrites_trusts_only_its_own_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        open(&place(dir.path(), 0xbb)).0.append(address(1)).unwrap();
+        let here = place(dir.path(), 0xaa);
+        let (mut journal, stored) = open(&here);
+        assert_eq!(stored, [1]);
+        journal.append(address(2)).unwrap();
+        let known = journal.forget_others(&here, &wanted()).unwrap();
+        assert_eq!(known, BTreeSet::from([address(2)]));
+        journal.append(address(3)).unwrap();
+        drop(journal);
+        assert_eq!(open(&here).1, [2, 3]);
+        assert!(!open(&place(dir.path(), 0xcc)).1.contains(&1));
     }
 
     #[test]

@@ -240,7 +240,7 @@ fn batch_hint(error: &BatchError) -> &'static str {
         BatchError::TimeToLive { .. } => {
             "top it up (PATCH /stamps/topup/ID/AMOUNT), give another --batch, or a smaller --min-ttl"
         }
-        BatchError::Full { .. } => {
+        BatchError::Full { .. } | BatchError::OverwritesItself { .. } => {
             "dilute it to the depth above (PATCH /stamps/dilute/ID/DEPTH; its life shortens), or give another --batch"
         }
         BatchError::Overwrites { .. } => {

@@ -163,13 +163,20 @@ pub fn publish_to_bee(
     let node = Bee::new(to.url.clone(), to.batch, to.upload.parallel);
     let batch = node.batch()?;
     let place = to.place(expected.reference.address);
-    let (mut journal, stored) = Journal::open(&place, to.fresh, &addresses)?;
-    let needs = Needs {
-        chunks: addresses.difference(&stored).copied().collect(),
-        ttl_seconds_min: to.ttl_seconds_min,
-        overwrite: to.overwrite,
+    let (mut journal, mut stored) = Journal::open(&place, to.fresh, &addresses)?;
+    let refused = |source| {
+        let id = to.batch;
+        ToBeeError::Batch { id, source }
     };
-    let room = check_batch(&node, &batch, &needs)?;
+    batch.check_alone(&addresses).map_err(refused)?;
+    let mut needs = to.needs(&addresses, &stored);
+    let mut room = check_batch(&node, &batch, &needs)?;
+    if room.overflow > 0 {
+        // What other uploads remember of this batch may be overwritten now, or is already.
+        stored = journal.forget_others(&place, &addresses)?;
+        needs = to.needs(&addresses, &stored);
+        room = check_batch(&node, &batch, &needs)?;
+    }
     progress(BeeStep::Fits(&batch, &room));
     let mut done = BeePublished::before(expected, batch, room, stored.len());
     if needs.chunks.is_empty() {
@@ -194,6 +201,15 @@ pub fn publish_to_bee(
 }
 
 impl BeeOptions {
+    /// What the batch must have room for.
+    fn needs(&self, all: &BTreeSet<ChunkAddress>, stored: &BTreeSet<ChunkAddress>) -> Needs {
+        Needs {
+            chunks: all.difference(stored).copied().collect(),
+            ttl_seconds_min: self.ttl_seconds_min,
+            overwrite: self.overwrite,
+        }
+    }
+
     /// Where the journal of this upload is kept.
     fn place(&self, reference: ChunkAddress) -> Place {
         Place {

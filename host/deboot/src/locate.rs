@@ -117,15 +117,10 @@ pub fn locate(
             break;
         };
         match search.resolve(&root, &wanted) {
-            // The update could be read in two ways, and the first one leads nowhere.
-            Err(error) if !error.is_path_not_found() && alternative.is_some() => {
-                if let Some(other) = alternative.take() {
-                    root = other;
-                }
-            }
             Err(error) if error.is_path_not_found() && wanted.is_empty() => {
                 return Err(LocateError::NoIndexDocument);
             }
+            // Also when the update could be read in another way: no directory is as small as what could be.
             Err(error) => return Err(error),
             Ok(Resolution::Feed(manifest)) => (root, alternative) = search.follow(manifest)?,
             Ok(Resolution::Redirect { path: slash }) => path = Some(slash),

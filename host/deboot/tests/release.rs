@@ -206,6 +206,25 @@ fn a_node_that_cannot_look_a_feed_up_makes_no_index_be_guessed() {
 }
 
 #[test]
+fn an_update_whose_content_is_missing_is_never_written_as_if_it_were_the_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owner, _) = expect(dir.path(), 0, &words("feed key key --new"));
+    let owner = owner.trim();
+    for (digits, topic) in [("ab".repeat(32), "plain"), ("ab".repeat(64), "encrypted")] {
+        let line = format!(
+            "feed update {topic} {digits} --key key --index 0 --output {topic}.tar --state s"
+        );
+        expect(dir.path(), 0, &words(&line));
+        for path in ["", "/vmlinuz"] {
+            let line = format!("fetch feed:{owner}/{topic}{path} --chunks {topic}.tar -o out");
+            let (_, stderr) = expect(dir.path(), 3, &words(&line));
+            assert!(stderr.contains(&"ab".repeat(32)), "{stderr}");
+            assert!(!dir.path().join("out").exists());
+        }
+    }
+}
+
+#[test]
 fn feeds_are_updated_and_looked_up_in_a_chunk_set() {
     let dir = tempfile::tempdir().unwrap();
     let (owner, _) = expect(dir.path(), 0, &words("feed key key --new"));

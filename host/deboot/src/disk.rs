@@ -113,13 +113,23 @@ pub fn make(contents: &Contents, output: &Path) -> Result<Made, DiskError> {
         Some(size) => size / 512 * 512,
         None => needed.max(DISK_BYTES_DEFAULT),
     };
-    let mut file = OutputFile::create(output)?;
+    let mut file = if contents.config.as_deref().is_some_and(holds_key) {
+        OutputFile::create_secret(output)?
+    } else {
+        OutputFile::create(output)?
+    };
     if !file.is_regular() {
         return Err(DiskError::NotAFile(output.to_owned()));
     }
     let made = image::write(&mut file, &files, size)?;
     file.commit()?;
     Ok(made)
+}
+
+/// Says whether a configuration has a reference of 128 digits: the second half is the key of what it names.
+fn holds_key(config: &str) -> bool {
+    let mut words = config.split(|c: char| !c.is_ascii_hexdigit());
+    words.any(|digits| digits.len() >= 128)
 }
 
 /// A file for the partition, in memory: loaders and their configuration are small.

@@ -266,7 +266,8 @@ impl Memory {
         };
         fs::create_dir_all(&self.directory).map_err(fail)?;
         let write = || {
-            let mut file = OutputFile::create(&path)?;
+            // The reference may hold the key of what it names.
+            let mut file = OutputFile::create_secret(&path)?;
             let text = format!(
                 "{} {} {}\n",
                 last.index,
@@ -306,6 +307,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn announce(index: u64) -> Announce {
         Announce {
@@ -383,6 +385,11 @@ mod tests {
         };
         memory.remember(feed, &last).unwrap();
         assert_eq!(memory.last(feed).unwrap(), Some(last));
+        let mode = fs::metadata(memory.path(feed))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "a reference may hold a key");
         // A node that has not seen it yet.
         assert_eq!(memory.next(feed, None, Some(2)).unwrap(), 6);
         assert_eq!(memory.next(feed, None, Some(9)).unwrap(), 9);

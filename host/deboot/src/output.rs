@@ -36,6 +36,18 @@ impl OutputFile {
     /// # Errors
     /// When the file cannot be made there.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
+        Self::with_mode(path, 0o666)
+    }
+
+    /// Starts writing what only its owner shall read, because it holds a key.
+    ///
+    /// # Errors
+    /// When the file cannot be made there.
+    pub fn create_secret(path: &Path) -> Result<Self, OutputError> {
+        Self::with_mode(path, 0o600)
+    }
+
+    fn with_mode(path: &Path, mode: u32) -> Result<Self, OutputError> {
         let fail = |source| OutputError {
             path: path.to_owned(),
             source,
@@ -57,7 +69,7 @@ impl OutputFile {
             };
             let file = tempfile::Builder::new()
                 .prefix(".deboot-")
-                .permissions(std::fs::Permissions::from_mode(0o666))
+                .permissions(std::fs::Permissions::from_mode(mode))
                 .tempfile_in(directory)
                 .map_err(fail)?;
             Kind::Regular(file)

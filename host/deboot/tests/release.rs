@@ -214,7 +214,8 @@ fn an_update_whose_content_is_missing_is_never_written_as_if_it_were_the_content
         let line = format!(
             "feed update {topic} {digits} --key key --index 0 --output {topic}.tar --state s"
         );
-        expect(dir.path(), 0, &words(&line));
+        let (_, stderr) = expect(dir.path(), 0, &words(&line));
+        assert_eq!(stderr.contains("gets the key"), topic == "encrypted");
         for path in ["", "/vmlinuz"] {
             let line = format!("fetch feed:{owner}/{topic}{path} --chunks {topic}.tar -o out");
             let (_, stderr) = expect(dir.path(), 3, &words(&line));

@@ -153,6 +153,11 @@ pub(super) fn send(
     bee: Option<&BeeOptions>,
 ) -> Result<Announced, Failure> {
     let feed = announce.feed();
+    if reference.key.is_some() {
+        note(&format!(
+            "warning: everybody who can read feed {feed} gets the key of this encrypted content"
+        ));
+    }
     Memory::new(state).remember(feed, &announce.about(reference))?;
     let announced = match bee {
         None => announce.chunks(reference)?.1,

@@ -98,6 +98,16 @@ fn every_file_is_read_back_from_a_valid_table_and_file_system() {
 }
 
 #[test]
+fn a_disk_that_holds_the_key_of_its_content_is_for_its_owner_only() {
+    let mut case = Case::new();
+    case.contents.config = Some(format!("reference = \"{}\"\n", "ab".repeat(64)));
+    case.make().unwrap();
+    let metadata = fs::metadata(case.image()).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn equal_content_gives_equal_disks_and_other_content_other_guids() {
     let case = Case::new();
     let first = case.make().unwrap();

@@ -78,6 +78,14 @@ pub enum FeedUpdateError {
         /// What the node says.
         source: Box<ApiError>,
     },
+    /// Nobody was asked, and nothing is remembered here.
+    #[error(
+        "it is not known which updates {feed} has: there is no node to ask, and nothing was announced from here"
+    )]
+    NobodyKnows {
+        /// The feed.
+        feed: Feed,
+    },
     /// Another owner.
     #[error(
         "the key belongs to {key}, and the feed {feed} to another owner; only that owner's key can update it"
@@ -257,8 +265,18 @@ impl Memory {
     /// Remembers an update. It should be called before the update leaves the machine.
     ///
     /// # Errors
-    /// [`FeedUpdateError::Memory`]
+    /// [`FeedUpdateError::Used`] when another update has that index or a higher one, [`FeedUpdateError::Memory`]
     pub fn remember(&self, feed: Feed, last: &Last) -> Result<(), FeedUpdateError> {
+        if let Some(before) = self.last(feed)?
+            && (last.index < before.index
+                || (last.index == before.index && last.reference != before.reference))
+        {
+            return Err(FeedUpdateError::Used {
+                feed,
+                index: last.index,
+                last: before.index,
+            });
+        }
         let path = self.path(feed);
         let fail = |source| FeedUpdateError::Memory {
             path: path.clone(),
@@ -390,6 +408,19 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600, "a reference may hold a key");
+        // Neither goes the memory back, nor does it take another update for the same.
+        for (index, digit) in [(4, 9), (5, 8)] {
+            let other = Last {
+                index,
+                reference: Reference::plain(ChunkAddress([digit; 32])),
+                timestamp: 1,
+            };
+            assert!(matches!(
+                memory.remember(feed, &other),
+                Err(FeedUpdateError::Used { last: 5, .. })
+            ));
+        }
+        memory.remember(feed, &last).unwrap();
         // A node that has not seen it yet.
         assert_eq!(memory.next(feed, None, Some(2)).unwrap(), 6);
         assert_eq!(memory.next(feed, None, Some(9)).unwrap(), 9);

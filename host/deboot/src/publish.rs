@@ -9,7 +9,7 @@ mod release_check;
 mod sink;
 mod to_bee;
 
-use crate::feed::{Announce, FeedUpdateError};
+use crate::feed::{Announce, FeedUpdateError, Memory};
 use crate::output::{OutputError, OutputFile};
 use crate::pe::PeError;
 use crate::secret::Secret;
@@ -247,8 +247,8 @@ pub fn novelty(
 pub struct Archive<'a> {
     /// The file.
     pub output: &'a Path,
-    /// An update that announces the reference; its chunks go into the set, too.
-    pub announce: Option<&'a Announce>,
+    /// An update that announces the reference; its chunks go into the set, too. It is remembered before the set appears.
+    pub announce: Option<(&'a Announce, &'a Memory)>,
 }
 
 /// Cuts `input` into chunks and writes them to a chunk set.
@@ -280,7 +280,7 @@ pub fn publish(
     if let Some(error) = failure {
         return Err(archive(error));
     }
-    if let Some(announce) = to.announce {
+    if let Some((announce, _)) = to.announce {
         let (chunks, _) = announce.chunks(&expected.reference).map_err(Box::new)?;
         for chunk in &chunks {
             writer
@@ -293,6 +293,12 @@ pub fn publish(
     drop(writer);
     if written? != expected {
         return Err(PublishError::Changed(input.to_owned()));
+    }
+    if let Some((announce, memory)) = to.announce {
+        let update = announce.about(&expected.reference);
+        memory
+            .remember(announce.feed(), &update)
+            .map_err(Box::new)?;
     }
     file.commit()?;
     Ok(expected)

@@ -177,14 +177,19 @@ fn from_feed(error: &FeedError) -> Failure {
     Failure::new(status, error.to_string()).with_hint(hint)
 }
 
+const INDEX_HINT: &str = "give index 0 (--feed-index, --index) if it was never updated, else the number behind its newest update";
+
 impl From<FeedUpdateError> for Failure {
     fn from(error: FeedUpdateError) -> Self {
         let message = error.to_string();
         match error {
             FeedUpdateError::Api(error) => from_api(&error, message),
-            FeedUpdateError::Unknown { .. } => Self::new(ExitStatus::NotFound, message).with_hint(
-                "give index 0 (--feed-index, --index) if it was never updated, else the number behind its newest update",
-            ),
+            FeedUpdateError::Unknown { .. } => {
+                Self::new(ExitStatus::NotFound, message).with_hint(INDEX_HINT)
+            }
+            FeedUpdateError::NobodyKnows { .. } => {
+                Self::new(ExitStatus::Usage, message).with_hint(INDEX_HINT)
+            }
             _ => Self::new(ExitStatus::Failed, message),
         }
     }

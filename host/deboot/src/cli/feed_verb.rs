@@ -91,7 +91,7 @@ fn update(args: &FeedUpdateArgs, out: &Output) -> Result<(), Failure> {
     let bee = bee_options(&args.bee, args.state.as_deref())?;
     let announce = prepare(key, topic, args.index, &state, bee.as_ref())?;
     if let Some(output) = &args.output {
-        write(&announce, &args.reference, output)?;
+        write(&announce, &args.reference, &state, output)?;
     }
     let announced = send(&announce, &args.reference, &state, bee.as_ref())?;
     let value = announced_json(&announced);
@@ -133,6 +133,9 @@ pub(super) fn prepare(
             }
             Err(error) => return Err(FeedUpdateError::Api(error).into()),
         },
+        (None, None) if last.is_none() => {
+            return Err(FeedUpdateError::NobodyKnows { feed }.into());
+        }
         _ => None,
     };
     Ok(Announce {
@@ -179,7 +182,12 @@ fn node(to: &BeeOptions) -> Bee {
     Bee::new(to.url.clone(), to.batch, to.upload.parallel)
 }
 
-fn write(announce: &Announce, reference: &Reference, output: &Path) -> Result<(), Failure> {
+fn write(
+    announce: &Announce,
+    reference: &Reference,
+    state: &Path,
+    output: &Path,
+) -> Result<(), Failure> {
     let (chunks, announced) = announce.chunks(reference)?;
     let mut file = OutputFile::create(output)?;
     let failed = |e: chunkset::TarError| {
@@ -193,6 +201,7 @@ fn write(announce: &Announce, reference: &Reference, output: &Path) -> Result<()
             .map_err(failed)?;
     }
     drop(writer.finish().map_err(failed)?);
+    Memory::new(state).remember(announce.feed(), &announce.about(reference))?;
     Ok(file.commit()?)
 }
 

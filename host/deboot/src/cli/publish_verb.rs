@@ -5,7 +5,7 @@ use super::progress::{Line, Pace, bytes, note};
 use super::{ExitStatus, Failure, Output, feed_verb, previous_verb};
 use crate::bee::{Batch, BatchId, Room, UploadOptions, default_state_directory};
 use crate::describe;
-use crate::feed::{Announce, open_key};
+use crate::feed::{Announce, Memory, open_key};
 use crate::publish::{
     self, Archive, BeeOptions, BeePublished, BeeStep, Options, Published, ReleaseOptions,
 };
@@ -30,9 +30,13 @@ pub(super) fn publish(args: &PublishArgs, out: &Output) -> Result<(), Failure> {
     if let Some(output) = &args.output {
         let mut line = Line::new(out.progress);
         let mut progress = |done, total| show(&mut line, done, total);
+        let memory = match announce {
+            Some(_) => Some(Memory::new(&state_directory(args.state.as_deref())?)),
+            None => None,
+        };
         let to = Archive {
             output,
-            announce: announce.as_ref(),
+            announce: announce.as_ref().zip(memory.as_ref()),
         };
         let published = publish::publish(&args.input, &options, &to, &mut progress)?;
         line.clear();

@@ -9,7 +9,7 @@ use content::mantaray::MantarayError;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// An update that is to be made.
@@ -86,6 +86,9 @@ pub enum FeedUpdateError {
         /// The feed.
         feed: Feed,
     },
+    /// Somebody asked to stop.
+    #[error("stopped on request; the same command, without an index, makes the same update")]
+    Stopped,
     /// Another owner.
     #[error(
         "the key belongs to {key}, and the feed {feed} to another owner; only that owner's key can update it"
@@ -188,7 +191,11 @@ impl Announce {
         let (chunks, announced) = self.chunks(reference)?;
         let tag = bee.create_tag()?;
         for chunk in &chunks {
-            bee.upload_patiently(tag, chunk, retry_for, stop)?;
+            bee.upload_patiently(tag, chunk, retry_for, stop)
+                .map_err(|error| match stop.load(Ordering::Relaxed) {
+                    true => FeedUpdateError::Stopped,
+                    false => error.into(),
+                })?;
         }
         Ok(announced)
     }
@@ -336,6 +343,26 @@ mod tests {
             timestamp: 1_700_000_000,
             last: None,
         }
+    }
+
+    #[test]
+    fn stopping_while_an_update_is_tried_again_is_no_error_of_the_node() {
+        // A node that makes a session and then is gone.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = AtomicBool::new(true);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let _ = io::Read::read(&mut stream, &mut request);
+            let answer = "HTTP/1.1 201 Created\r\nContent-Length: 10\r\nConnection: close\r\n\r\n{\"uid\":77}";
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let bee = Bee::new(url.parse().unwrap(), crate::bee::BatchId([1; 32]), 1);
+        let reference = Reference::plain(ChunkAddress([9; 32]));
+        let sent = announce(0).send(&bee, &reference, Duration::from_secs(60), &stop);
+        server.join().unwrap();
+        assert!(matches!(sent, Err(FeedUpdateError::Stopped)), "{sent:?}");
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl From<FeedUpdateError> for Failure {
             FeedUpdateError::Unknown { .. } => {
                 Self::new(ExitStatus::NotFound, message).with_hint(INDEX_HINT)
             }
+            FeedUpdateError::Stopped => Self::new(ExitStatus::Interrupted, message),
             FeedUpdateError::NobodyKnows { .. } => {
                 Self::new(ExitStatus::Usage, message).with_hint(INDEX_HINT)
             }

@@ -285,4 +285,10 @@ fn waiting_for_storers_ends_when_they_have_everything_or_the_time_is_over() {
         "{}",
         stderr(&output)
     );
+    // What the hint says: the same again has nothing to send, and waits all the same.
+    let again = publish(dir.path(), &node.url(), &["--wait", "1"]);
+    assert_eq!(again.status.code(), Some(5), "{}", stderr(&again));
+    node.set(Fault::None);
+    let again = publish(dir.path(), &node.url(), &["--wait", "60"]);
+    assert_eq!(json(&again)["bee"]["synced"], 26);
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 const RECORD_BYTES: usize = 32;
 const MAGIC: &[u8] = b"deboot/uploaded/1";
 const SUFFIX: &str = "uploaded";
+const TAG_SUFFIX: &str = "tag";
 /// Largest journal that is read: 16 Mi chunks, 64 GiB of content.
 const JOURNAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Journals kept per node and batch; the oldest go first. Earlier releases of the same batch make later ones cheap.
@@ -160,6 +161,20 @@ impl Journal {
         forget().map_err(|error| self.fail(error))
     }
 
+    /// Remembers the node's session of an upload, so that a later run can ask how far its chunks are spread.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]
+    pub fn set_tag(&self, tag: u64) -> Result<(), JournalError> {
+        fs::write(self.path.with_extension(TAG_SUFFIX), tag.to_string()).map_err(|e| self.fail(e))
+    }
+
+    /// The session of the last upload, if one is remembered.
+    pub fn tag(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.path.with_extension(TAG_SUFFIX));
+        text.ok()?.trim().parse().ok()
+    }
+
     /// Remembers that the node took a chunk.
     ///
     /// # Errors
@@ -215,6 +230,7 @@ fn siblings(directory: &Path, own: &Path) -> io::Result<Vec<PathBuf>> {
     let old = found.split_off(found.len().min(JOURNALS_MAX));
     for (_, path) in old {
         // One that stays costs a few megabytes.
+        let _ = fs::remove_file(path.with_extension(TAG_SUFFIX));
         let _ = fs::remove_file(path);
     }
     Ok(found.into_iter().map(|(_, path)| path).collect())

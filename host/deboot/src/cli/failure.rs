@@ -220,8 +220,10 @@ impl From<ToBeeError> for Failure {
                 Self::new(ExitStatus::Failed, message)
             }
             ToBeeError::NotSpread { .. } => Self::new(ExitStatus::TimedOut, message).with_hint(
-                "the node goes on in the background; GET /tags/UID shows how far it is, --wait a longer time waits for it",
+                "the node goes on in the background; GET /tags/UID shows how far it is, the same command with a longer --wait waits for it",
             ),
+            ToBeeError::NothingToWaitFor => Self::new(ExitStatus::Failed, message)
+                .with_hint("leave --wait out, or send everything again with --fresh"),
             ToBeeError::Stopped => Self::new(ExitStatus::Interrupted, message),
         }
     }

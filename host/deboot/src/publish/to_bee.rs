@@ -34,7 +34,7 @@ pub struct BeeOptions {
     pub ttl_seconds_min: u64,
     /// Older chunks of a mutable batch may go.
     pub overwrite: bool,
-    /// Wait until storers have confirmed every chunk of this run, at most this long.
+    /// Wait until storers have confirmed every chunk of this run, or of the last one that sent any, at most this long.
     pub wait: Option<Duration>,
 }
 
@@ -142,6 +142,11 @@ pub enum ToBeeError {
         /// How far it came.
         status: SyncStatus,
     },
+    /// Nothing is sent, and which session of the node sent it is not known.
+    #[error(
+        "the node has every chunk, but no session of this release is remembered that could be waited for"
+    )]
+    NothingToWaitFor,
     /// Somebody asked to stop.
     #[error("stopped on request")]
     Stopped,
@@ -180,9 +185,14 @@ pub fn publish_to_bee(
     progress(BeeStep::Fits(&batch, &room));
     let mut done = BeePublished::before(expected, batch, room, stored.len());
     if needs.chunks.is_empty() {
+        if let Some(limit) = to.wait {
+            let tag = journal.tag().ok_or(ToBeeError::NothingToWaitFor)?;
+            done.sync = Some(wait_for_storers(&node, tag, limit, stop, progress)?);
+        }
         return Ok(done);
     }
     let tag = node.create_tag()?;
+    journal.set_tag(tag)?;
     let sending = Sending {
         plan: &plan,
         node: &node,

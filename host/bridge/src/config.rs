@@ -46,7 +46,8 @@ impl Config {
     }
 }
 
-/// Bounds of time and memory. At the defaults a bridge needs less than 256 MiB, however many clients it has.
+/// Bounds of time and memory. At the defaults a bridge needs less than 256 MiB, and for each QUIC connection besides what its client
+/// has room for and has not yet acknowledged, at most 10 MiB: libp2p-quic has no setting for that.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at once; more are refused. Default 256.

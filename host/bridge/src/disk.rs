@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-/// Bytes a file takes on disk beside the chunk's own, roughly.
+/// Bytes a file takes on disk beside its blocks, roughly.
 const OVERHEAD_BYTES: u64 = 512;
+/// What file systems usually give away at least: a full chunk, with its span, takes two of them.
+const BLOCK_BYTES: u64 = 4096;
 
 /// A bounded cache. The oldest chunks are removed first.
 #[derive(Debug)]
@@ -35,7 +37,9 @@ impl Disk {
         let mut found: Vec<(SystemTime, ChunkAddress, u32)> = Vec::new();
         for directory in fs::read_dir(&cache.directory)? {
             let directory = directory?;
-            if !directory.file_type()?.is_dir() {
+            // What else is in it (`lost+found` of a volume) is not ours.
+            let is_ours = directory.file_name().to_str().is_some_and(is_shelf);
+            if !is_ours || !directory.file_type()?.is_dir() {
                 continue;
             }
             for file in fs::read_dir(directory.path())? {
@@ -48,7 +52,7 @@ impl Disk {
                         found.push((metadata.modified()?, address, length));
                     }
                     // Left over from a write that was cut off.
-                    None if name.to_string_lossy().ends_with(".part") => {
+                    None if is_part(&name.to_string_lossy()) => {
                         fs::remove_file(file.path())?;
                     }
                     None => {}
@@ -88,15 +92,19 @@ impl Disk {
     pub(crate) fn put(&self, chunk: &VerifiedChunk) -> io::Result<()> {
         let path = self.path(chunk.address());
         let part = path.with_extension("part");
-        match fs::write(&part, chunk.data()) {
+        let is_new = !path.exists();
+        let written = match fs::write(&part, chunk.data()) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
-                fs::write(&part, chunk.data())?;
+                fs::write(&part, chunk.data())
             }
-            other => other?,
+            other => other,
+        };
+        if let Err(error) = written.and_then(|()| fs::rename(&part, &path)) {
+            // On a full disk even a part takes room.
+            drop(fs::remove_file(&part));
+            return Err(error);
         }
-        let is_new = !path.exists();
-        fs::rename(&part, &path)?;
         if is_new {
             let length = u32::try_from(chunk.data().len()).unwrap_or(u32::MAX);
             self.account(chunk.address(), length);
@@ -110,11 +118,11 @@ impl Disk {
         {
             let mut order = self.order.lock().unwrap_or_else(|e| e.into_inner());
             order.files.push_back((address, length));
-            order.bytes += u64::from(length) + OVERHEAD_BYTES;
+            order.bytes += on_disk(length);
             while order.bytes > self.bytes_max
                 && let Some((oldest, length)) = order.files.pop_front()
             {
-                order.bytes -= u64::from(length) + OVERHEAD_BYTES;
+                order.bytes -= on_disk(length);
                 removed.push(oldest);
             }
         }
@@ -128,6 +136,24 @@ impl Disk {
         let name = address.to_string();
         Path::new(&self.directory).join(&name[..2]).join(&name)
     }
+}
+
+/// Bytes that a file of this length takes.
+fn on_disk(length: u32) -> u64 {
+    u64::from(length).next_multiple_of(BLOCK_BYTES) + OVERHEAD_BYTES
+}
+
+/// Says whether this is the name of a directory of the cache: the first two digits of the addresses in it.
+fn is_shelf(name: &str) -> bool {
+    name.len() == 2
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Says whether this is what a write leaves that was cut off.
+fn is_part(name: &str) -> bool {
+    name.strip_suffix(".part").and_then(parse).is_some()
 }
 
 fn parse(name: &str) -> Option<ChunkAddress> {
@@ -148,7 +174,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache {
             directory: directory.path().join("cache"),
-            bytes_max: 10 * (408 + OVERHEAD_BYTES),
+            bytes_max: 10 * on_disk(408),
         };
         let disk = Disk::open(&cache).unwrap();
         for n in 0..15 {
@@ -162,7 +188,7 @@ mod tests {
             assert_eq!(there, (5..15).collect::<Vec<_>>());
         }
         let small = Cache {
-            bytes_max: 2000,
+            bytes_max: 2 * on_disk(408) + 1,
             ..cache
         };
         let disk = Disk::open(&small).unwrap();
@@ -172,6 +198,27 @@ mod tests {
                 .count(),
             2
         );
+    }
+
+    #[test]
+    fn what_is_not_of_the_cache_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache {
+            directory: directory.path().to_owned(),
+            bytes_max: 1 << 20,
+        };
+        let mine = Disk::open(&cache).unwrap().path(chunk(1).address());
+        fs::create_dir_all(mine.parent().unwrap()).unwrap();
+        let part = mine.with_extension("part");
+        let foreign = ["Downloads/film.part", "lost+found/x", "ab/notes.part"];
+        let foreign = foreign.map(|name| directory.path().join(name));
+        for path in foreign.iter().chain([&part]) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        Disk::open(&cache).unwrap();
+        assert!(foreign.iter().all(|path| path.exists()));
+        assert!(!part.exists(), "a write that was cut off");
     }
 
     #[test]

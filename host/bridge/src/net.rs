@@ -68,6 +68,9 @@ pub(crate) fn swarm(
             config.max_concurrent_stream_limit = STREAMS_PER_CONNECTION_MAX;
             config.handshake_timeout = Duration::from_secs(10);
             config.max_idle_timeout = 30_000;
+            // Requests are short: what clients may send unread is memory of ours.
+            config.max_stream_data = 128 * 1024;
+            config.max_connection_data = 1024 * 1024;
             config
         })
         .with_behaviour(|key| Behaviour {

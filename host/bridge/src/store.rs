@@ -119,7 +119,10 @@ impl Store {
             }
         }
         let closed = |_| FetchError::Unavailable("the bridge is being stopped".into());
-        let permit = self.permits.acquire().await.map_err(closed)?;
+        // Fetches that nobody waits for any more queue here as well: the queue must end.
+        let permit = tokio::time::timeout(self.backend_timeout, self.permits.acquire()).await;
+        let full = |_| FetchError::Unavailable("too many chunks wait for the back end".into());
+        let permit = permit.map_err(full)?.map_err(closed)?;
         self.metrics.backend_pending.inc();
         let start = Instant::now();
         let result = tokio::time::timeout(self.backend_timeout, self.backend.chunk(address)).await;

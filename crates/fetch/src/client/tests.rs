@@ -327,6 +327,12 @@ fn a_bridge_that_knows_files_only_is_asked_for_files() {
         matches!(result, Err(BridgeError::WholeFile { .. })),
         "{result:?}"
     );
+    let (world, result, _) = fetch(4096 * 150 + 3, Behaviour::FilesOnlyStopped);
+    assert!(
+        matches!(result, Err(BridgeError::Truncated { .. })),
+        "{result:?}"
+    );
+    assert!(world.now < Instant::from_millis(60_000), "{:?}", world.now);
     let (_, result, _) = fetch(9000, Behaviour::FilesOnlySurplus);
     assert!(
         matches!(result, Err(BridgeError::Size { .. })),

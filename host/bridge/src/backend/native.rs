@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use swarm::Event;
+use swarm::{ChunkFailure, Event};
 use tokio::sync::oneshot;
 
 /// How long a session without any peer waits before it tries again.
@@ -124,8 +124,9 @@ impl std::fmt::Debug for Native {
 
 fn run(mut session: Session, demand: &Arc<Demand>) {
     let mut consumer = Endless(demand.clone());
+    let mut log = Log(demand.clone());
     loop {
-        match session.serve(&mut consumer, &mut Log) {
+        match session.serve(&mut consumer, &mut log) {
             Err(RunError::Stopped) => break,
             Err(error) => {
                 tracing::warn!(%error, "Swarm node");
@@ -137,7 +138,7 @@ fn run(mut session: Session, demand: &Arc<Demand>) {
             }
             Ok(()) => {}
         }
-        if session.idle(PAUSE, &mut Log).is_err() {
+        if session.idle(PAUSE, &mut log).is_err() {
             break;
         }
     }
@@ -173,12 +174,22 @@ impl ChunkConsumer for Endless {
     }
 }
 
-struct Log;
+/// Takes note of what the node says, and answers for chunks whose fate the consumer is not told.
+struct Log(Arc<Demand>);
 
 impl Observer for Log {
     fn handle_event(&mut self, _: p2p::Instant, event: &Event) {
         match event {
-            Event::Chunk { .. } => {}
+            Event::Chunk { .. }
+            | Event::ChunkFailed {
+                failure: ChunkFailure::NotFound { .. },
+                ..
+            } => {}
+            // Nobody said that it does not exist: whoever waits may ask again. The consumer then finds nobody waiting.
+            Event::ChunkFailed { address, failure } => {
+                let failure = FetchError::Unavailable(failure.to_string());
+                self.0.answer(*address, &Err(failure));
+            }
             Event::PeerUp { address, agent, .. } => tracing::debug!(%address, agent, "peer up"),
             Event::PeerDown {
                 address, reason, ..

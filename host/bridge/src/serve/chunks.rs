@@ -158,7 +158,10 @@ impl Server {
             let chunk = match result {
                 Ok(chunk) => chunk,
                 // A reader with redundancy can do without; it decides.
-                Err(FetchError::NotFound) if output.has_begun() && !walk.is_left_out() => {
+                // Without a size it is the root, and nobody knows how much is below it.
+                Err(FetchError::NotFound)
+                    if output.has_begun() && walk.size().is_some() && !walk.is_left_out() =>
+                {
                     output.record(&Record::Missing { address }).await?;
                     number += walk.leave_out();
                     ahead.forget();

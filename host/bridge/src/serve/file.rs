@@ -162,6 +162,12 @@ impl<'a> Source<'a> {
                     if let Err(failed) = consumer.handle_unavailable(address) {
                         // The store's own words are better than "not available".
                         let own = self.errors.remove(&address);
+                        // What may be there another time is not "not found", whichever chunk was given up last.
+                        let passing = self.errors.values().find(|e| **e != FetchError::NotFound);
+                        let own = match own {
+                            Some(FetchError::NotFound) | None => passing.cloned().or(own),
+                            other => other,
+                        };
                         return Err(own.map_or_else(|| refuse(failed), Refusal::from));
                     }
                 }

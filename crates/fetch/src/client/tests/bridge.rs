@@ -30,6 +30,8 @@ pub(super) enum Behaviour {
     FilesOnly,
     FilesOnlyFlipped,
     FilesOnlySurplus,
+    /// Half-closes in the middle of the file, always.
+    FilesOnlyStopped,
     BusyTimes(u32),
 }
 
@@ -177,7 +179,10 @@ fn answer(chunks: &Chunks, behaviour: Behaviour, requests: u32, request: &Reques
     let mut then = Then::Close;
     let files_only = matches!(
         behaviour,
-        Behaviour::FilesOnly | Behaviour::FilesOnlyFlipped | Behaviour::FilesOnlySurplus
+        Behaviour::FilesOnly
+            | Behaviour::FilesOnlyFlipped
+            | Behaviour::FilesOnlySurplus
+            | Behaviour::FilesOnlyStopped
     );
     match (request.kind, behaviour) {
         (_, Behaviour::NoAnswerLine) => out.extend_from_slice(b"HTTP/1.1 400 Bad Request\n"),
@@ -205,6 +210,7 @@ fn file(out: &mut Vec<u8>, chunks: &Chunks, behaviour: Behaviour, request: &Requ
     match behaviour {
         Behaviour::FilesOnlyFlipped => bytes[77] ^= 4,
         Behaviour::FilesOnlySurplus => bytes.push(0),
+        Behaviour::FilesOnlyStopped => bytes.truncate(bytes.len() / 2),
         _ => {}
     }
     out.extend_from_slice(&bytes);

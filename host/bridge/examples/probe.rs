@@ -46,6 +46,9 @@ struct Args {
     timeout: u64,
 }
 
+/// Room for what one QUIC connection receives: 10 MB/s at a round trip of 100 ms.
+const QUIC_WINDOW_BYTES: u32 = 1024 * 1024;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
@@ -98,7 +101,12 @@ impl Client {
                 noise::Config::new,
                 yamux::Config::default,
             )?
-            .with_quic()
+            .with_quic_config(|mut config| {
+                // What there is room for here and is not acknowledged yet stays in the bridge's memory.
+                config.max_stream_data = QUIC_WINDOW_BYTES;
+                config.max_connection_data = QUIC_WINDOW_BYTES;
+                config
+            })
             .with_behaviour(|_| libp2p_stream::Behaviour::new())?
             .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(60)))
             .build();

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Namespaces,
     /// `bee-lab` is a Python program.
     Python,
+    /// A second reader of the FAT file systems that `deboot disk` makes.
+    Mtools,
 }
 
 impl Need {
@@ -34,6 +36,7 @@ impl Need {
             Self::Ipxe => "ipxe",
             Self::Namespaces => "iproute2",
             Self::Python => "python3",
+            Self::Mtools => "mtools",
         }
     }
 
@@ -45,6 +48,7 @@ impl Need {
             Self::Ipxe => "the boot loader to compare with",
             Self::Namespaces => "network namespaces for boots from real bee nodes",
             Self::Python => "runs the lab of real bee nodes",
+            Self::Mtools => "reads the disks that were made",
         }
     }
 
@@ -56,6 +60,7 @@ impl Need {
             Self::Ipxe => Path::new(IPXE_EFI).is_file(),
             Self::Namespaces => find("ip").is_some(),
             Self::Python => find("python3").is_some(),
+            Self::Mtools => find("mtype").is_some(),
         }
     }
 }

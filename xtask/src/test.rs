@@ -20,7 +20,7 @@ const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// # Errors
 /// What the tests need cannot be set up; tests that fail are an exit code.
 pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
-    packages::ensure(&[Need::Linker, Need::Qemu, Need::Ovmf])?;
+    packages::ensure(&[Need::Linker, Need::Qemu, Need::Ovmf, Need::Mtools])?;
     let filter = options.filter.clone().unwrap_or_default();
     let wanted = |claim: &str| claim.contains(&filter);
     let mut report = Report::default();

@@ -22,7 +22,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Measure>> {
     let reference = crate::chunk_set::hex(&set.add("file", &noise(FILE_BYTES)).address.0);
     set.write(&tar)?;
     let mut measures = Vec::new();
-    for way in ["tcp", "quic"] {
+    // libp2p-quic keeps up to 10 MiB for each client whose window is larger.
+    for (way, window) in [("tcp", ""), ("quic", ", clients with 1 MiB of window")] {
         println!("Bridge over {way}: {CLIENTS} clients, 16 MiB each, against one");
         let running = Plan::over(&program, &tar, &directory.join(way)).start()?;
         let address = match way {
@@ -52,11 +53,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Measure>> {
         });
         let memory = running.memory_peak()? as f64;
         measures.push(Measure {
-            name: match way {
-                "tcp" => "memory of a bridge over tcp".to_owned(),
-                // libp2p-quic keeps up to 10 MiB for clients whose windows are larger.
-                _ => "memory of a bridge over quic, clients with 1 MiB of window".to_owned(),
-            },
+            name: format!("memory of a bridge over {way}{window}"),
             ours: format!("{:.0} MiB", memory / 1048576.0),
             other: format!("limit {:.0} MiB", MEMORY_BYTES_MAX / 1048576.0),
             ratio: memory / MEMORY_BYTES_MAX,
